@@ -1,0 +1,85 @@
+# Tests. Each suite leaves its figures in build/results/; tools/run_tests.py counts and prints them.
+
+UNIT := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SECONDS ?= 600
+FUZZ_SMOKE_SECONDS ?= 20
+COVERAGE_MIN ?= 98
+RUN_TESTS := tools/run_tests.py --results $(BUILD)/results
+
+unit_programs = $(UNIT:%=$(BUILD)/$1/tests/%)
+SANITY := $(BUILD)/asan/tests/sanity
+
+# $(call unit,VARIANT): a test program is linked with everything but main.o; what one needs beside
+# that stands here as NAME_LDFLAGS.
+define unit
+$(BUILD)/$1/tests/test_%: $(BUILD)/obj/$1/tests/unit/test_%.o $(DIRS:%=$(BUILD)/obj/$1/lib%.a) $(BUILD)/obj/$1/liblib.a
+	$$(say) LINK $$@
+	@mkdir -p $$(@D)
+	$$(Q)$$(call variant_cc,$1) $$(call variant_cflags,$1) $$(LDFLAGS) $($1_LDFLAGS) $$(test_$$*_LDFLAGS) \
+	  -o $$@ $$^ $$(gen_LIBS) $$(TEST_PKG_LIBS)
+
+.SECONDARY: $(UNIT:%=$(BUILD)/obj/$1/tests/unit/%.o)
+endef
+$(foreach v,release asan tsan cov,$(eval $(call unit,$v)))
+
+$(BUILD)/fuzz/fuzz_%: $(BUILD)/obj/fuzz/tests/fuzz/fuzz_%.o $(DIRS:%=$(BUILD)/obj/fuzz/lib%.a) $(BUILD)/obj/fuzz/liblib.a
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) $(LDFLAGS) $(fuzz_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(gen_LIBS)
+.SECONDARY: $(FUZZERS:%=$(BUILD)/obj/fuzz/tests/fuzz/%.o)
+
+$(SANITY): $(BUILD)/obj/asan/tests/sanity/sanity.o
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(asan_CFLAGS) $(asan_LDFLAGS) -o $@ $^
+
+.PHONY: test tests-built test-unit test-integration test-asan test-tsan fuzz fuzz-smoke lint bench \
+  golden coverage
+
+# Everything runs even after a failure; the summary decides.
+test: deps-test ## everything: unit, sanitizers, fuzz smoke, integration, lint; installs what it needs
+	$(Q)rm -rf $(BUILD)/results
+	+@for t in all test-unit test-asan fuzz-smoke test-integration lint; do \
+	  $(MAKE) --no-print-directory $$t || tools/run_tests.py --results $(BUILD)/results broken $$t; \
+	done
+	@$(RUN_TESTS) summary
+
+test-unit: $(call unit_programs,release) ## unit tests
+	@$(RUN_TESTS) cmocka unit $^
+
+test-asan: $(call unit_programs,asan) $(SANITY) ## unit tests with AddressSanitizer and UBSan
+	@$(RUN_TESTS) sanity sanitizers $(SANITY)
+	@$(RUN_TESTS) cmocka unit-asan $(filter-out $(SANITY),$^)
+
+test-tsan: $(call unit_programs,tsan) ## unit tests with ThreadSanitizer
+	@$(RUN_TESTS) cmocka unit-tsan $^
+
+test-integration: all ## pytest on tests/integration against build/bin
+	@HFCACHE_GEN=$(abspath $(BIN))/hfcache-gen $(RUN_TESTS) pytest integration $(PYTHON) tests/integration
+
+fuzz: $(FUZZERS:%=$(BUILD)/fuzz/%) ## fuzz for long [FUZZ_SECONDS=600 each]
+	@$(RUN_TESTS) fuzz fuzz $(FUZZ_SECONDS) $(BUILD)/fuzz $^
+
+fuzz-smoke: $(FUZZERS:%=$(BUILD)/fuzz/%) ## all fuzz seeds, then a short run [FUZZ_SMOKE_SECONDS=20 each]
+	@$(RUN_TESTS) fuzz fuzz $(FUZZ_SMOKE_SECONDS) $(BUILD)/fuzz $^
+
+lint: all ## format, metrics, static analysis, shell, YAML, Kubernetes schemas, inputs
+	@tools/lint.py --results $(BUILD)/results --build $(BUILD) $(CHECK)
+
+coverage: deps-test ## line coverage of gen/ and lib/ by unit and integration tests [COVERAGE_MIN=98]
+	+@$(MAKE) --no-print-directory coverage-run
+
+.PHONY: coverage-run
+coverage-run: $(call unit_programs,cov) $(BUILT_DIRS:%=$(BUILD)/cov/bin/hfcache-%)
+	$(Q)find $(BUILD)/obj/cov -name '*.gcda' -delete
+	@$(RUN_TESTS) cmocka unit-cov $(call unit_programs,cov)
+	@HFCACHE_GEN=$(abspath $(BUILD))/cov/bin/hfcache-gen \
+	  $(RUN_TESTS) pytest integration-cov $(PYTHON) tests/integration
+	@tools/coverage.py $(BUILD) $(COVERAGE_MIN)
+
+bench: deps-test ## benchmarks (tests/bench/run.py)
+	+@$(MAKE) --no-print-directory all
+	@HFCACHE_GEN=$(abspath $(BIN))/hfcache-gen $(PYTHON) tests/bench/run.py $(BIN)/hfcache-gen --write docs/performance.md
+
+golden: all ## write the golden outputs anew from the program as it is; look at the diff
+	@HFCACHE_GEN=$(abspath $(BIN))/hfcache-gen tools/golden.sh
