@@ -1,0 +1,120 @@
+/* check.c: checks of single values; see check.h. */
+#include "check.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "suggest.h"
+
+enum { REPR_SHOWN = 120 };
+
+const char *type_noun(const struct ynode *n)
+{
+    static const char *const nouns[] = {
+        [Y_NULL] = "null",     [Y_BOOL] = "a boolean",  [Y_INT] = "an integer",
+        [Y_FLOAT] = "a float", [Y_STR] = "text",        [Y_DATE] = "a date",
+        [Y_BYTES] = "binary",  [Y_DATETIME] = "a date", [Y_SEQ] = "a list",
+        [Y_MAP] = "a mapping", [Y_SET] = "a set",       [Y_PAIRS] = "a list of pairs",
+    };
+
+    assert(n->type < sizeof(nouns) / sizeof(nouns[0]));
+    return nouns[n->type];
+}
+
+const char *repr_of(struct diags *d, const struct ynode *n)
+{
+    hfc_autobuf struct hfc_buf text = HFC_BUF(4096);
+
+    ynode_repr(n, &text);
+    if (text.len <= REPR_SHOWN)
+        return arena_strndup(diags_arena(d), text.data, text.len);
+    return arena_printf(diags_arena(d), "%.*s...", REPR_SHOWN, text.data);
+}
+
+static void wrong(struct diags *d, enum diag_code code, const struct ynode *n, const char *what,
+                  const char *expected)
+{
+    struct diag item = {.code = code, .at = ynode_pos(n), .expected = expected};
+
+    if (n->type == Y_NULL) {
+        item.code = D_NULL;
+        item.message = arena_printf(diags_arena(d), "%s is null", what);
+        item.hint = "leave the key out to get its default";
+    } else {
+        item.message = arena_printf(diags_arena(d), "%s must be %s", what, expected);
+        item.found = arena_printf(diags_arena(d), "%s: %s", type_noun(n), repr_of(d, n));
+    }
+    diags_add(d, &item);
+}
+
+bool check_type(struct diags *d, const struct ynode *n, const char *what, enum ytype type)
+{
+    if (n->type == type)
+        return true;
+    struct ynode example = {.type = (uint8_t)type};
+    wrong(d, D_TYPE, n, what, type_noun(&example));
+    return false;
+}
+
+bool check_number(struct diags *d, const struct ynode *n, const char *what)
+{
+    if (n->type == Y_INT || n->type == Y_FLOAT)
+        return true;
+    wrong(d, D_TYPE, n, what, "a number");
+    return false;
+}
+
+bool check_int(struct diags *d, enum diag_code code, const struct ynode *n, const char *what,
+               int min)
+{
+    assert(min == 0 || min == 1);
+    if (n->type == Y_INT && n->text[0] != '-' && (min == 0 || strcmp(n->text, "0") != 0))
+        return true;
+    wrong(d, code, n, what, min == 0 ? "an integer of 0 or more" : "an integer of 1 or more");
+    return false;
+}
+
+bool check_list_or_null(struct diags *d, const struct ynode *n, const char *what)
+{
+    if (ynode_is_null(n) || n->type == Y_SEQ)
+        return true;
+    wrong(d, D_TYPE, n, what, "a list");
+    return false;
+}
+
+static bool is_known(const char *key, const char *const *known)
+{
+    for (; *known != NULL; known++)
+        if (strcmp(key, *known) == 0)
+            return true;
+    return false;
+}
+
+void check_keys(struct diags *d, const struct ynode *map, const char *const *known,
+                const struct ynode *others)
+{
+    assert(map->type == Y_MAP);
+    for (uint32_t i = 0; i < map->n; i++) {
+        const struct ynode *key = map->entries[i].key;
+        if (key->type != Y_STR || is_known(key->text, known) || list_has(others, key->text))
+            continue;
+        const char *near = suggest(key->text, known);
+        if (near == NULL)
+            continue;
+        struct diag item = {.code = D_NEAR_KEY,
+                            .at = ynode_pos(key),
+                            .message = arena_printf(diags_arena(d), "unknown key '%s'", key->text),
+                            .hint = arena_printf(diags_arena(d), "did you mean '%s'?", near)};
+        diags_add(d, &item);
+    }
+}
+
+bool list_has(const struct ynode *list, const char *text)
+{
+    if (list == NULL || list->type != Y_SEQ)
+        return false;
+    for (uint32_t i = 0; i < list->n; i++)
+        if (ynode_is_text(list->items[i], text))
+            return true;
+    return false;
+}
