@@ -1,0 +1,181 @@
+/* cmd_edit.c: `enable` and `disable`: a module in the clusters' lists of clusters.yaml. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "cli.h"
+#include "edit.h"
+#include "file.h"
+#include "suggest.h"
+#include "udiff.h"
+
+static const char help_text[] =
+    "Edits the `modules` lists of the clusters in clusters.yaml; comments, order, quoting and "
+    "line\n"
+    "endings stay. hf-cache is put before the nodepools modules. A line that enabling would not "
+    "write\n"
+    "just so is kept as a comment when it is disabled, and comes back as it was. All clusters are\n"
+    "edited, or none.\n\n"
+    "  --dry-run        show the change as a unified diff, write nothing\n"
+    "  --root DIR       OSDC_ROOT   the tree; default: found from the current folder up\n"
+    "  --clusters FILE              clusters.yaml; default: the tree's\n";
+
+typedef enum edit_result edit_fn(const struct ydoc *doc, const char *cluster, const char *module,
+                                 struct hfc_buf *out, struct srcpos *at, struct hfc_error *err);
+
+struct flags {
+    struct workspace_paths paths;
+    bool dry_run;
+    const char *module;
+    int argc; /* the clusters */
+    char **argv;
+};
+
+/* EXIT_OK, EXIT_USAGE, or -1 after --help. */
+static int parse(const struct command *self, int argc, char **argv, struct flags *f)
+{
+    enum { O_DRY_RUN = 1, O_ROOT, O_CLUSTERS };
+    static const struct option options[] = {{"dry-run", no_argument, NULL, O_DRY_RUN},
+                                            {"root", required_argument, NULL, O_ROOT},
+                                            {"clusters", required_argument, NULL, O_CLUSTERS},
+                                            OPT_HELP,
+                                            {0}};
+
+    f->argv = argv;
+    for (;;) {
+        int opt;
+        while ((opt = cli_next(self, argc, argv, options)) != -1) {
+            if (opt == '?' || opt == 'h')
+                return opt == '?' ? EXIT_USAGE : -1;
+            f->dry_run |= opt == O_DRY_RUN;
+            if (opt == O_ROOT)
+                f->paths.root = optarg;
+            if (opt == O_CLUSTERS)
+                f->paths.clusters_yaml = optarg;
+        }
+        if (optind >= argc)
+            break;
+        if (f->module == NULL)
+            f->module = argv[optind++];
+        else
+            argv[f->argc++] = argv[optind++];
+    }
+    if (f->module == NULL || f->argc == 0)
+        return cli_usage(self, "give a module and at least one cluster");
+    cli_env_paths(&f->paths);
+    return EXIT_OK;
+}
+
+static bool known_module(struct workspace *ws, const char *module)
+{
+    for (uint32_t i = 0; ws->clusters != NULL && i < ws->clusters->n; i++)
+        if (list_has(ynode_get(ws->clusters->entries[i].value, "modules"), module))
+            return true;
+    /* The ones this program knows, even where no cluster has them yet. */
+    return strcmp(module, "hf-cache") == 0 || strcmp(module, "pypi-cache") == 0 ||
+           access(layout_defs(ws->arena, &ws->layout, module), F_OK) == 0;
+}
+
+static bool check_module(struct workspace *ws, const char *module)
+{
+    static const char *const own[] = {"hf-cache", "pypi-cache", NULL};
+
+    if (known_module(ws, module))
+        return true;
+    const char *near = suggest(module, own);
+    struct diag item = {.code = D_MODULE,
+                        .at = srcpos_file(ws->clusters_file->doc.src),
+                        .message = arena_printf(
+                            diags_arena(ws->diags),
+                            "no cluster lists a module '%s', and it has no definitions", module)};
+    if (near != NULL)
+        item.hint = arena_printf(diags_arena(ws->diags), "did you mean '%s'?", near);
+    diags_add(ws->diags, &item);
+    return false;
+}
+
+/* One cluster after the other, each on the text that the one before it left. NULL after an error.
+ */
+static const struct source *edit_all(struct workspace *ws, const struct flags *f, edit_fn *edit)
+{
+    const struct source *src = ws->clusters_file->doc.src;
+    struct ydoc doc = ws->clusters_file->doc;
+
+    for (int i = 0; i < f->argc; i++) {
+        hfc_autobuf struct hfc_buf text = HFC_BUF(SOURCE_MAX);
+        struct hfc_error err = {0};
+        struct yerror yerr;
+        struct srcpos at = {0};
+        if (ynode_get(ws->clusters, f->argv[i]) == NULL) {
+            workspace_unknown_cluster(ws, f->argv[i]);
+            continue;
+        }
+        if (edit(&doc, f->argv[i], f->module, &text, &at, &err) == EDIT_FAILED) {
+            diags_addf(ws->diags, D_VALUE, at.line != 0 ? at : srcpos_file(src), "%s",
+                       arena_strdup(ws->arena, err.msg));
+            continue;
+        }
+        src = source_from_text(ws->arena, src->path, text.data, text.len);
+        if (yaml_parse(ws->arena, src, &doc, &yerr) < 0)
+            abort(); /* the edit has parsed it already */
+    }
+    return diags_errors(ws->diags) == 0 ? src : NULL;
+}
+
+static void show(const struct source *old, const struct source *new)
+{
+    hfc_autobuf struct hfc_buf diff = HFC_BUF((size_t)SOURCE_MAX * 4);
+    const struct udiff_text from = {old->path, old->text, old->len};
+    const struct udiff_text to = {new->path, new->text, new->len};
+
+    udiff(&from, &to, cli_color(STDOUT_FILENO), &diff);
+    (void)fwrite(diff.data, 1, diff.len, stdout);
+}
+
+static void apply(struct workspace *ws, const struct flags *f, const struct source *new)
+{
+    const struct source *old = ws->clusters_file->doc.src;
+    struct hfc_error err = {0};
+
+    if (old->len == new->len && memcmp(old->text, new->text, new->len) == 0) {
+        printf("%s: nothing to do\n", old->path);
+        return;
+    }
+    show(old, new);
+    if (!f->dry_run && hfc_file_replace(old->path, new->text, new->len, &err) < 0)
+        diags_addf(ws->diags, D_OUTPUT, (struct srcpos){0}, "%s", arena_strdup(ws->arena, err.msg));
+}
+
+static int run_edit(const struct command *self, int argc, char **argv, edit_fn *edit)
+{
+    struct flags f = {0};
+    struct workspace ws;
+    int rc = parse(self, argc, argv, &f);
+
+    if (rc != EXIT_OK)
+        return rc < 0 ? EXIT_OK : rc;
+    if (cli_open(&ws, &f.paths) && check_module(&ws, f.module)) {
+        const struct source *new = edit_all(&ws, &f, edit);
+        if (new != NULL)
+            apply(&ws, &f, new);
+    }
+    return cli_close(&ws);
+}
+
+static int run_enable(const struct command *self, int argc, char **argv)
+{
+    return run_edit(self, argc, argv, edit_enable);
+}
+
+static int run_disable(const struct command *self, int argc, char **argv)
+{
+    return run_edit(self, argc, argv, edit_disable);
+}
+
+#define SYNOPSIS "MODULE CLUSTER... [--dry-run] [--root DIR] [--clusters FILE]"
+
+const struct command cmd_enable = {"enable", run_enable, "Add a module to clusters", SYNOPSIS,
+                                   help_text};
+const struct command cmd_disable = {"disable", run_disable, "Take a module from clusters", SYNOPSIS,
+                                    help_text};

@@ -1,0 +1,183 @@
+/* cmd_runners.c: `runners`: the files of one runner module of one cluster, with the environment
+ * variables that the fleet repository's deploy scripts set. */
+#include <stdlib.h>
+
+#include "cli.h"
+#include "output.h"
+#include "render.h"
+
+static const char help_text[] =
+    "Renders every definition of one runner module into a folder, which is replaced as a whole, "
+    "or\n"
+    "not at all if anything is wrong. Each flag can also be given as an environment variable.\n\n"
+    "  --root DIR       OSDC_ROOT                the tree; default: found from the current folder "
+    "up\n"
+    "  --clusters FILE                           clusters.yaml; default: the tree's\n"
+    "  --defs DIR       ARC_RUNNERS_DEFS_DIR     the definitions; default: those of arc-runners\n"
+    "  --out DIR        ARC_RUNNERS_OUTPUT_DIR   what is written; its parent must exist\n"
+    "  --template FILE  ARC_RUNNERS_TEMPLATE     default: the tree's runner.yaml.tpl\n"
+    "  --module NAME    ARC_RUNNERS_MODULE_NAME  default: arc-runners\n"
+    "  --nodepools DIR  NODEPOOLS_DEFS_DIR       whose exclude_regions zero capacities;\n"
+    "                                            default: those of nodepools\n"
+    "  --image IMAGE    RUNNER_IMAGE             required, may be empty\n";
+
+struct flags {
+    struct workspace_paths paths;
+    const char *defs, *out, *template, *module, *nodepools, *image, *cluster;
+};
+
+static void flags_from_env(struct flags *f)
+{
+    f->defs = cli_env_path("ARC_RUNNERS_DEFS_DIR");
+    f->out = cli_env_path("ARC_RUNNERS_OUTPUT_DIR");
+    f->template = cli_env_path("ARC_RUNNERS_TEMPLATE");
+    f->nodepools = cli_env_path("NODEPOOLS_DEFS_DIR");
+    f->module = getenv("ARC_RUNNERS_MODULE_NAME");
+    f->image = getenv("RUNNER_IMAGE");
+}
+
+/* EXIT_OK, EXIT_USAGE, or -1 after --help. */
+static int parse(const struct command *self, int argc, char **argv, struct flags *f)
+{
+    enum { O_ROOT = 1, O_CLUSTERS, O_DEFS, O_OUT, O_TEMPLATE, O_MODULE, O_NODEPOOLS, O_IMAGE };
+    static const struct option options[] = {{"root", required_argument, NULL, O_ROOT},
+                                            {"clusters", required_argument, NULL, O_CLUSTERS},
+                                            {"defs", required_argument, NULL, O_DEFS},
+                                            {"out", required_argument, NULL, O_OUT},
+                                            {"template", required_argument, NULL, O_TEMPLATE},
+                                            {"module", required_argument, NULL, O_MODULE},
+                                            {"nodepools", required_argument, NULL, O_NODEPOOLS},
+                                            {"image", required_argument, NULL, O_IMAGE},
+                                            OPT_HELP,
+                                            {0}};
+    const char **targets[] = {NULL,       &f->paths.root, &f->paths.clusters_yaml,
+                              &f->defs,   &f->out,        &f->template,
+                              &f->module, &f->nodepools,  &f->image};
+
+    for (;;) {
+        int opt;
+        while ((opt = cli_next(self, argc, argv, options)) != -1) {
+            if (opt == '?' || opt == 'h')
+                return opt == '?' ? EXIT_USAGE : -1;
+            *targets[opt] = optarg;
+        }
+        if (optind >= argc)
+            break;
+        if (f->cluster == NULL)
+            f->cluster = argv[optind];
+        else
+            fprintf(stderr, "hfcache-gen runners: warning: argument '%s' is ignored\n",
+                    argv[optind]);
+        optind++;
+    }
+    cli_env_paths(&f->paths);
+    f->paths.hint = f->defs;
+    return EXIT_OK;
+}
+
+static int put_file(void *ctx, const char *name, const char *bytes, size_t n, struct hfc_error *err)
+{
+    return output_file(ctx, name, bytes, n, err);
+}
+
+static void fill_defaults(struct workspace *ws, struct flags *f)
+{
+    if (f->defs == NULL)
+        f->defs = layout_defs(ws->arena, &ws->layout, "arc-runners");
+    if (f->template == NULL)
+        f->template = layout_runner_template(ws->arena, &ws->layout);
+    if (f->out == NULL)
+        f->out = layout_runner_output(ws->arena, &ws->layout);
+    if (f->module == NULL)
+        f->module = "arc-runners";
+    if (f->nodepools == NULL)
+        f->nodepools = layout_defs(ws->arena, &ws->layout, "nodepools");
+}
+
+/* The cluster and its settings, and whatever else must be right before rendering. */
+static bool prepare(struct workspace *ws, const struct flags *f, struct cluster *c,
+                    struct runner_settings *settings)
+{
+    if (f->image == NULL)
+        diags_addf(ws->diags, D_IMAGE, (struct srcpos){0},
+                   "no runner image: set RUNNER_IMAGE or use --image");
+    if (!cluster_resolve(ws, f->cluster, c) || !cluster_runner_settings(ws, c, settings))
+        return false;
+    check_fleets(ws, c);
+    return f->image != NULL;
+}
+
+/* Renders into the staging folder; it becomes the output only without any error. */
+static int write_output(struct workspace *ws, const struct render_job *job, const struct flags *f,
+                        struct renderer *r)
+{
+    struct output *output;
+    struct output_counts counts;
+    struct hfc_error err = {0};
+
+    if (output_begin(f->out, &output, &err) < 0)
+        goto failed;
+    const struct sink sink = {put_file, output};
+    long files = render_module(r, job, &sink, &err);
+    if (files < 0 || diags_errors(ws->diags) > 0) {
+        output_abort(output);
+        if (files < 0)
+            goto failed;
+        return -1;
+    }
+    if (output_commit(output, &counts, &err) < 0)
+        goto failed;
+    printf("%s, %s: %ld runners in %s (%lu written, %lu unchanged, %lu removed)\n",
+           job->cluster->id, job->module, files, f->out, counts.written, counts.unchanged,
+           counts.removed);
+    return 0;
+failed:
+    diags_addf(ws->diags, D_OUTPUT, (struct srcpos){0}, "%s", arena_strdup(ws->arena, err.msg));
+    return -1;
+}
+
+static void generate(struct workspace *ws, struct flags *f)
+{
+    struct cluster c;
+    struct runner_settings settings;
+
+    fill_defaults(ws, f);
+    struct renderer *r = renderer_new(ws, f->template);
+    if (prepare(ws, f, &c, &settings) && r != NULL) {
+        const struct render_job job = {.cluster = &c,
+                                       .settings = &settings,
+                                       .module = f->module,
+                                       .defs = f->defs,
+                                       .nodepools = f->nodepools,
+                                       .image = f->image,
+                                       .image_rule = "--image or RUNNER_IMAGE",
+                                       .folder = ""};
+        (void)write_output(ws, &job, f, r);
+    }
+    renderer_free(r);
+}
+
+static int run(const struct command *self, int argc, char **argv)
+{
+    struct flags f = {0};
+    struct workspace ws;
+
+    flags_from_env(&f);
+    int rc = parse(self, argc, argv, &f);
+    if (rc != EXIT_OK)
+        return rc < 0 ? EXIT_OK : rc;
+    if (f.cluster == NULL) {
+        /* 1, not 2: what the scripts that call this know from its predecessor. */
+        (void)cli_usage(self, "which cluster?");
+        return EXIT_FINDINGS;
+    }
+    if (cli_open(&ws, &f.paths))
+        generate(&ws, &f);
+    return cli_close(&ws);
+}
+
+const struct command cmd_runners = {
+    "runners", run, "Write one runner module of one cluster (for deploy scripts)",
+    "CLUSTER [--root DIR] [--defs DIR] [--out DIR] [--template FILE] [--module NAME]\n"
+    "                           [--nodepools DIR] [--image IMAGE] [--clusters FILE]",
+    help_text};

@@ -1,0 +1,166 @@
+/* inputs.c: input files and folders, cached by path; see inputs.h. */
+#include "inputs.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+
+#include <uthash.h>
+
+#include "cleanup.h"
+
+struct file_slot {
+    struct input file;
+    bool looked_at;
+    UT_hash_handle hh;
+};
+
+struct dir_slot {
+    struct input_dir dir;
+    UT_hash_handle hh;
+};
+
+struct inputs {
+    struct arena *arena;
+    struct file_slot *files; /* by file.path */
+    struct dir_slot *dirs;   /* by dir.path */
+};
+
+struct inputs *inputs_new(struct arena *a)
+{
+    struct inputs *in = arena_new_of(a, struct inputs);
+
+    in->arena = a;
+    return in;
+}
+
+void inputs_free(struct inputs *in)
+{
+    if (in == NULL)
+        return;
+    HASH_CLEAR(hh, in->files);
+    HASH_CLEAR(hh, in->dirs);
+}
+
+static void load(struct arena *a, struct input *file)
+{
+    struct hfc_error err = {0};
+    const struct source *src;
+
+    if (source_load(a, file->path, &src, &err) < 0) {
+        file->state = INPUT_UNREADABLE;
+        file->why = arena_strdup(a, err.errnum != 0 ? strerrordesc_np(err.errnum) : err.msg);
+        /* A place to point at; the file has no lines. */
+        file->doc.src = source_from_text(a, file->path, "", 0);
+        return;
+    }
+    file->doc.src = src;
+    file->state = yaml_parse(a, src, &file->doc, &file->yerr) < 0 ? INPUT_SYNTAX : INPUT_OK;
+}
+
+const struct input *inputs_file(struct inputs *in, const char *path)
+{
+    struct file_slot *slot;
+
+    HASH_FIND_STR(in->files, path, slot);
+    if (slot != NULL)
+        return &slot->file;
+    slot = arena_new_of(in->arena, struct file_slot);
+    slot->file.path = arena_strdup(in->arena, path);
+    const char *slash = strrchr(slot->file.path, '/');
+    slot->file.name = slash != NULL ? slash + 1 : slot->file.path;
+    load(in->arena, &slot->file);
+    HASH_ADD_KEYPTR(hh, in->files, slot->file.path, strlen(slot->file.path), slot);
+    return &slot->file;
+}
+
+bool inputs_first_look(struct inputs *in, const struct input *file)
+{
+    struct file_slot *slot;
+
+    HASH_FIND_STR(in->files, file->path, slot);
+    assert(slot != NULL);
+    bool first = !slot->looked_at;
+    slot->looked_at = true;
+    return first;
+}
+
+static int is_definition(const struct dirent *e)
+{
+    size_t n = strlen(e->d_name);
+
+    return n >= 5 && memcmp(e->d_name + n - 5, ".yaml", 5) == 0;
+}
+
+static int by_bytes(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static void list(struct inputs *in, struct input_dir *dir)
+{
+    struct dirent **entries = NULL;
+    int n = scandir(dir->path, &entries, is_definition, by_bytes);
+
+    if (n <= 0) {
+        free(entries);
+        return;
+    }
+    const struct input **files = arena_array_of(in->arena, const struct input *, (size_t)n);
+    for (int i = 0; i < n; i++) {
+        char *path = arena_printf(in->arena, "%s/%s", dir->path, entries[i]->d_name);
+        files[i] = inputs_file(in, path);
+        free(entries[i]);
+    }
+    free(entries);
+    dir->files = files;
+    dir->n = (size_t)n;
+}
+
+const struct input_dir *inputs_dir(struct inputs *in, const char *path)
+{
+    struct dir_slot *slot;
+
+    HASH_FIND_STR(in->dirs, path, slot);
+    if (slot != NULL)
+        return &slot->dir;
+    slot = arena_new_of(in->arena, struct dir_slot);
+    slot->dir.path = arena_strdup(in->arena, path);
+    list(in, &slot->dir);
+    HASH_ADD_KEYPTR(hh, in->dirs, slot->dir.path, strlen(slot->dir.path), slot);
+    return &slot->dir;
+}
+
+static void report_syntax(const struct input *file, enum diag_code code, struct diags *d)
+{
+    const struct yerror *e = &file->yerr;
+    struct diag item = {.code = code,
+                        .at = {file->doc.src, e->line, e->col},
+                        .message = arena_strdup(diags_arena(d), e->problem)};
+
+    if (e->context[0] != '\0')
+        item.hint = arena_printf(diags_arena(d), "%s, which began at line %u, column %u",
+                                 e->context, e->context_line, e->context_col);
+    diags_add(d, &item);
+}
+
+bool input_report(const struct input *file, enum diag_code syntax, struct diags *d)
+{
+    if (file->state == INPUT_UNREADABLE) {
+        diags_addf(d, D_UNREADABLE, srcpos_file(file->doc.src), "cannot read the file: %s",
+                   file->why);
+        return false;
+    }
+    if (file->state == INPUT_SYNTAX) {
+        report_syntax(file, syntax, d);
+        return false;
+    }
+    for (size_t i = 0; i < file->doc.ndups; i++) {
+        const struct ydup *dup = &file->doc.dups[i];
+        diags_addf(d, D_DUPLICATE_KEY, ynode_pos(dup->again),
+                   "key '%s' stands here again; the first is at line %u",
+                   dup->again->type == Y_STR ? dup->again->text : "?", dup->first->line);
+    }
+    return true;
+}
