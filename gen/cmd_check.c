@@ -169,6 +169,7 @@ static int run(const struct command *self, int argc, char **argv)
     return k.drifted > 0 ? EXIT_FINDINGS : rc;
 }
 
-const struct command cmd_check = {
-    "check", run, "Show what generate would change",
-    "[CLUSTER...] [--out DIR] [--image IMAGE] [--root DIR] [--clusters FILE] [--quiet]", help_text};
+const struct command cmd_check = {"check", run, "Show what generate would change",
+                                  "[CLUSTER...] [--out DIR] [--image IMAGE]\n"
+                                  "                   [--root DIR] [--clusters FILE] [--quiet]",
+                                  help_text};

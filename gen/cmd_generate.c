@@ -122,6 +122,7 @@ static int run(const struct command *self, int argc, char **argv)
     return cli_close(&ws);
 }
 
-const struct command cmd_generate = {
-    "generate", run, "Write every manifest of the clusters",
-    "[CLUSTER...] [--out DIR] [--image IMAGE] [--root DIR] [--clusters FILE] [--quiet]", help_text};
+const struct command cmd_generate = {"generate", run, "Write every manifest of the clusters",
+                                     "[CLUSTER...] [--out DIR] [--image IMAGE]\n"
+                                     "                   [--root DIR] [--clusters FILE] [--quiet]",
+                                     help_text};

@@ -103,7 +103,7 @@ static int run(const struct command *self, int argc, char **argv)
     return f.strict && warned ? EXIT_FINDINGS : rc;
 }
 
-const struct command cmd_lint = {
-    "lint", run, "Check all inputs and report every finding",
-    "[CLUSTER...] [--format text|json|sarif|github] [--strict] [--root DIR] [--clusters FILE]",
-    help_text};
+const struct command cmd_lint = {"lint", run, "Check all inputs and report every finding",
+                                 "[CLUSTER...] [--format text|json|sarif|github] [--strict]\n"
+                                 "                   [--root DIR] [--clusters FILE]",
+                                 help_text};

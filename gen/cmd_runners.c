@@ -178,6 +178,6 @@ static int run(const struct command *self, int argc, char **argv)
 
 const struct command cmd_runners = {
     "runners", run, "Write one runner module of one cluster (for deploy scripts)",
-    "CLUSTER [--root DIR] [--defs DIR] [--out DIR] [--template FILE] [--module NAME]\n"
-    "                           [--nodepools DIR] [--image IMAGE] [--clusters FILE]",
+    "CLUSTER [--root DIR] [--defs DIR] [--out DIR] [--template FILE]\n"
+    "                   [--module NAME] [--nodepools DIR] [--image IMAGE] [--clusters FILE]",
     help_text};

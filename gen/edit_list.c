@@ -1,13 +1,13 @@
 /* edit_list.c: a cluster's `modules` list in the text of clusters.yaml, and the comparison of two
  * documents; used by edit.c and the two styles.
  *
- * The tree of ynode.h tells where a value starts, not where it ends. Ends come from a second pass of
- * libyaml's parser over the same text, which stops at the end of the list.
+ * The tree of ynode.h tells where a value starts, not where it ends. Ends come from a second pass
+ * of libyaml's parser over the same text, which stops at the end of the list.
  */
 #include <assert.h>
-#include <yaml.h>
 #include <math.h>
 #include <string.h>
+#include <yaml.h>
 
 #include "edit_internal.h"
 
@@ -27,11 +27,11 @@ const struct source *edit_splice(struct arena *a, const struct source *src, size
     assert(from <= to && to <= src->len);
     if (len > SOURCE_MAX)
         return NULL;
-    char *all = arena_alloc(a, len + 1);
-    memcpy(all, src->text, from);
-    memcpy(all + from, text, n);
-    memcpy(all + from + n, src->text + to, src->len - to);
-    return source_from_text(a, src->path, all, len);
+    hfc_autobuf struct hfc_buf all = HFC_BUF(SOURCE_MAX);
+    hfc_buf_add(&all, src->text, from);
+    hfc_buf_str(&all, text);
+    hfc_buf_add(&all, src->text + to, src->len - to);
+    return source_from_text(a, src->path, all.data, all.len);
 }
 
 uint32_t edit_line_of(const struct source *src, size_t offset)

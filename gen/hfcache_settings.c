@@ -78,10 +78,10 @@ static bool is_image(const char *text)
 /* A whole positive number, then one of the units (given with a space behind each). */
 static bool is_amount(const char *text, const char *units)
 {
-    size_t digits = strspn(text, DIGITS);
+    size_t digits = strspn(text, DIGITS), n = strlen(text + digits);
     char unit[8];
 
-    if (digits == 0 || digits > 15 || text[0] == '0' || strlen(text + digits) > 4)
+    if (digits == 0 || digits > 15 || text[0] == '0' || n == 0 || n > 4)
         return false;
     (void)snprintf(unit, sizeof(unit), "%s ", text + digits);
     return strstr(units, unit) != NULL;

@@ -21,7 +21,18 @@ static const char *clusters_below(struct arena *a, const char *root)
     return exists(own) ? own : arena_printf(a, "%s/clusters.yaml", root);
 }
 
-/* The nearest folder at or above `path` that holds a clusters.yaml, or NULL. */
+/* A folder with clusters.yaml in it is a root; but clusters/ of this repository's tree is not. */
+static bool is_root(struct arena *a, const char *dir)
+{
+    const char *slash = strrchr(dir, '/');
+    bool inside = strcmp(slash != NULL ? slash + 1 : dir, "clusters") == 0 &&
+                  !exists(arena_printf(a, "%s/modules", dir));
+
+    return exists(arena_printf(a, "%s/clusters/clusters.yaml", dir)) ||
+           (!inside && exists(arena_printf(a, "%s/clusters.yaml", dir)));
+}
+
+/* The nearest root at or above `path`, or NULL. */
 static const char *search_upwards(struct arena *a, const char *path)
 {
     hfc_autofree char *real = realpath(path, NULL);
@@ -30,7 +41,7 @@ static const char *search_upwards(struct arena *a, const char *path)
         return NULL;
     char *dir = arena_strdup(a, real);
     for (;;) {
-        if (exists(clusters_below(a, dir)))
+        if (is_root(a, dir))
             return *dir != '\0' ? dir : "/";
         char *slash = strrchr(dir, '/');
         if (slash == NULL)
@@ -42,7 +53,7 @@ static const char *search_upwards(struct arena *a, const char *path)
 /* "." rather than an absolute path when the tree is found right here: messages stay short. */
 static const char *find_root(struct arena *a, const char *hint)
 {
-    if (exists("clusters/clusters.yaml") || exists("clusters.yaml"))
+    if (exists("clusters/clusters.yaml") || (exists("clusters.yaml") && exists("modules")))
         return ".";
     const char *root = search_upwards(a, ".");
     if (root == NULL && hint != NULL)

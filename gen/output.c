@@ -103,7 +103,8 @@ static int open_parent(struct output *o, struct hfc_error *err)
     char *path = arena_strdup(o->a, o->dir);
     size_t n = strlen(path);
 
-    while (n > 0 && path[n - 1] == '/')
+    /* "DIR/" and "DIR/." mean DIR. */
+    while (n > 0 && (path[n - 1] == '/' || (n > 1 && path[n - 1] == '.' && path[n - 2] == '/')))
         path[--n] = '\0';
     char *slash = strrchr(path, '/');
     const char *parent = slash == NULL ? "." : slash == path ? "/" : path;

@@ -116,7 +116,7 @@ static int shortest_digits(double value, char digits[24])
         if (*p != '.')
             digits[n++] = *p;
     digits[n] = '\0';
-    return atoi(e + 1) + 1;
+    return (int)strtol(e + 1, NULL, 10) + 1;
 }
 
 void yaml_float_repr(double value, struct hfc_buf *out)

@@ -6,8 +6,8 @@
  * libyaml's tokens a first time. What libyaml refuses itself is left to the second time.
  */
 #include <assert.h>
-#include <yaml.h>
 #include <string.h>
+#include <yaml.h>
 
 #include "yaml_internal.h"
 
