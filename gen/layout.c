@@ -134,10 +134,14 @@ static const char *shipped(struct arena *a, const char *name)
 
     if (slash == NULL)
         return NULL;
-    int dir = (int)(slash - exe);
-    const char *installed = arena_printf(a, "%.*s/../share/hf-cache/%s", dir, exe, name);
-    const char *built = arena_printf(a, "%.*s/../../%s", dir, exe, name);
-    return exists(installed) ? installed : exists(built) ? built : NULL;
+    /* PREFIX/bin, build/bin, build/VARIANT/bin. */
+    static const char *const places[] = {"../share/hf-cache", "../..", "../../.."};
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        const char *path = arena_printf(a, "%.*s/%s/%s", (int)(slash - exe), exe, places[i], name);
+        if (exists(path))
+            return path;
+    }
+    return NULL;
 }
 
 const char *layout_hf_templates(struct arena *a, const struct layout *l)

@@ -27,7 +27,7 @@ once = $(eval $1 := $2)$($1)
 PKG_CFLAGS = $(call once,PKG_CFLAGS,$(call pkg,--cflags,$(sort $(lib_PKGS) $(foreach d,$(DIRS),$($d_PKGS)))))
 TEST_PKG_CFLAGS = $(call once,TEST_PKG_CFLAGS,$(call pkg,--cflags,$(TEST_PKGS)))
 TEST_PKG_LIBS = $(call once,TEST_PKG_LIBS,$(call pkg,--libs,$(TEST_PKGS)))
-gen_LIBS = $(call once,gen_LIBS,$(call pkg,--libs,$(gen_PKGS) $(lib_PKGS)))
+gen_LIBS = $(call once,gen_LIBS,$(call pkg,--libs,$(gen_PKGS) $(lib_PKGS)) -lm)
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
   -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef -Wvla

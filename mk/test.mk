@@ -82,4 +82,4 @@ bench: deps-test ## benchmarks (tests/bench/run.py)
 	@HFCACHE_GEN=$(abspath $(BIN))/hfcache-gen $(PYTHON) tests/bench/run.py $(BIN)/hfcache-gen --write docs/performance.md
 
 golden: all ## write the golden outputs anew from the program as it is; look at the diff
-	@HFCACHE_GEN=$(abspath $(BIN))/hfcache-gen tools/golden.sh
+	@HFCACHE_GEN=$(abspath $(BIN))/hfcache-gen $(PYTHON) tests/golden/update.py
