@@ -82,6 +82,19 @@ bool cli_open(struct workspace *ws, const struct workspace_paths *paths)
     return false;
 }
 
+int cli_close_briefly(struct workspace *ws, bool quiet)
+{
+    size_t warnings = diags_warnings(ws->diags);
+
+    if (ws->clusters_file == NULL || diags_errors(ws->diags) > 0 || warnings == 0)
+        return cli_close(ws);
+    if (!quiet)
+        fprintf(stderr, "%zu warning%s: `hfcache-gen lint` shows %s\n", warnings,
+                warnings == 1 ? "" : "s", warnings == 1 ? "it" : "them");
+    workspace_close(ws);
+    return EXIT_OK;
+}
+
 int cli_close(struct workspace *ws)
 {
     bool failed = ws->clusters_file == NULL || diags_errors(ws->diags) > 0;

@@ -165,7 +165,7 @@ static int run(const struct command *self, int argc, char **argv)
                     k.drifted == 1 ? "" : "s", k.dir);
         generator_close(&g);
     }
-    rc = cli_close(&ws);
+    rc = cli_close_briefly(&ws, f.quiet);
     return k.drifted > 0 ? EXIT_FINDINGS : rc;
 }
 

@@ -119,7 +119,7 @@ static int run(const struct command *self, int argc, char **argv)
                        arena_strdup(ws.arena, err.msg));
         generator_close(&g);
     }
-    return cli_close(&ws);
+    return cli_close_briefly(&ws, f.quiet);
 }
 
 const struct command cmd_generate = {"generate", run, "Write every manifest of the clusters",

@@ -48,8 +48,8 @@ test-unit: $(call unit_programs,release) ## unit tests
 	@$(RUN_TESTS) cmocka unit $^
 
 test-asan: $(call unit_programs,asan) $(SANITY) ## unit tests with AddressSanitizer and UBSan
-	@$(RUN_TESTS) sanity sanitizers $(SANITY)
-	@$(RUN_TESTS) cmocka unit-asan $(filter-out $(SANITY),$^)
+	@rc=0; $(RUN_TESTS) sanity sanitizers $(SANITY) || rc=1; \
+	  $(RUN_TESTS) cmocka unit-asan $(filter-out $(SANITY),$^) || rc=1; exit $$rc
 
 test-tsan: $(call unit_programs,tsan) ## unit tests with ThreadSanitizer
 	@$(RUN_TESTS) cmocka unit-tsan $^
@@ -79,7 +79,7 @@ coverage-run: $(call unit_programs,cov) $(BUILT_DIRS:%=$(BUILD)/cov/bin/hfcache-
 
 bench: deps-test ## benchmarks (tests/bench/run.py)
 	+@$(MAKE) --no-print-directory all
-	@HFCACHE_GEN=$(abspath $(BIN))/hfcache-gen $(PYTHON) tests/bench/run.py $(BIN)/hfcache-gen --write docs/performance.md
+	@$(PYTHON) tests/bench/run.py $(BIN)/hfcache-gen --write docs/performance.md
 
 golden: all ## write the golden outputs anew from the program as it is; look at the diff
 	@HFCACHE_GEN=$(abspath $(BIN))/hfcache-gen $(PYTHON) tests/golden/update.py

@@ -151,8 +151,10 @@ def test_hf_cache_settings_are_checked(tree, setting):
 def test_old_hf_cache_keys(tree):
     cluster_file(tree, "    hf_cache:\n      rclone_image: r\n      vfs_cache_max_size: 200G\n"
                        "      tcp_rmem_max: 1\n")
-    done = tree.gen("generate")
+    done = tree.gen("lint")
     assert done.rc == 0 and done.err.count("warning[HFG109]") == 3
+    done = tree.gen("generate")
+    assert done.rc == 0 and done.err == "6 warnings: `hfcache-gen lint` shows them\n"
     text = (tree.root / "generated/k1/hf-cache/mount-daemonset.yaml").read_text()
     assert "--cache-size=200Gi" in text
 

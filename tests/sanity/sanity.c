@@ -4,6 +4,7 @@
  * none` does neither. Called by tools/run_tests.py, which expects the first two to die.
  */
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,11 +16,11 @@ int main(int argc, char **argv)
     volatile int one = 1;
 
     if (strcmp(what, "heap") == 0) {
-        char *volatile block = malloc(8);
+        volatile char *block = malloc(8);
         if (block == NULL)
             return 0;
         block[7 + one] = 'x';
-        free(block);
+        free((void *)(uintptr_t)block);
     } else if (strcmp(what, "overflow") == 0) {
         volatile int sum = INT_MAX;
         sum = sum + one;
