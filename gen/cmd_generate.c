@@ -95,8 +95,8 @@ static int generate(struct generator *g, const struct generated_flags *f, struct
     if (output_commit(output, &counts, err) < 0)
         return -1;
     if (!f->quiet)
-        printf("%zu cluster%s, %ld files in %s (%lu written, %lu unchanged, %lu removed)\n", n,
-               n == 1 ? "" : "s", files, f->out, counts.written, counts.unchanged, counts.removed);
+        printf("%zu cluster%s in %s: %lu files written, %lu unchanged, %lu removed\n", n,
+               n == 1 ? "" : "s", f->out, counts.written, counts.unchanged, counts.removed);
     return 0;
 }
 

@@ -16,7 +16,9 @@ static bool harmless_at(struct text t, size_t i)
 {
     if (is_word_char(t.p[i]))
         return true;
-    return (t.p[i] == ':' || t.p[i] == '@') && i > 0 && i + 1 < t.n && is_word_char(t.p[i + 1]);
+    if ((t.p[i] != ':' && t.p[i] != '@') || i == 0 || i + 1 == t.n)
+        return false;
+    return is_word_char(t.p[i + 1]) || t.p[i + 1] == ':';
 }
 
 bool shape_is_harmless(struct text t)

@@ -16,7 +16,7 @@ int main(int argc, char **argv)
     volatile int one = 1;
 
     if (strcmp(what, "heap") == 0) {
-        volatile char *block = malloc(8);
+        volatile char *volatile block = malloc(8);
         if (block == NULL)
             return 0;
         block[7 + one] = 'x';
