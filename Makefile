@@ -26,6 +26,7 @@ endif
 
 prefix ?= /usr/local
 bindir ?= $(prefix)/bin
+datadir ?= $(prefix)/share/hf-cache
 docdir ?= $(prefix)/share/doc/hf-cache
 man1dir ?= $(prefix)/share/man/man1
 bashcompdir ?= $(prefix)/share/bash-completion/completions
@@ -64,6 +65,8 @@ install: all ## install programs, manual pages, completions and documents [DESTD
 	$(Q)tools/install.sh '$(INSTALL)' '$(DESTDIR)$(bindir)' $(PROGRAMS) -- 755
 	$(Q)tools/install.sh '$(INSTALL)' '$(DESTDIR)$(man1dir)' $(wildcard man/*.1) -- 644
 	$(Q)tools/install.sh '$(INSTALL)' '$(DESTDIR)$(docdir)' $(wildcard README.md docs/*.md) -- 644
+	$(Q)tools/install.sh '$(INSTALL)' '$(DESTDIR)$(datadir)/templates/hf-cache' \
+	  $(wildcard templates/hf-cache/*.tpl) -- 644
 	$(Q)tools/install.sh '$(INSTALL)' '$(DESTDIR)$(bashcompdir)' $(wildcard completions/*.bash) -- 644
 	$(Q)tools/install.sh '$(INSTALL)' '$(DESTDIR)$(zshcompdir)' $(wildcard completions/_*) -- 644
 	$(Q)tools/install.sh '$(INSTALL)' '$(DESTDIR)$(fishcompdir)' $(wildcard completions/*.fish) -- 644
