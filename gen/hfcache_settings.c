@@ -317,8 +317,9 @@ static bool check_block(struct workspace *ws, const struct ynode *owner)
 
 bool hfcache_settings(struct workspace *ws, const struct cluster *c, struct text *values)
 {
-    bool ok = check_block(ws, c->node) & check_block(ws, ws->defaults);
+    bool ok = check_block(ws, c->node);
 
+    ok &= check_block(ws, ws->defaults);
     ok &= read_identity(ws, c, values);
     for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
         ok &= read_setting(ws, c, &settings[i], values);

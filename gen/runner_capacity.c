@@ -112,9 +112,11 @@ static void apply_pause(const struct runner_context *ctx, const struct capacity 
     if (!ctx->cluster->paused)
         return;
     *max = *hud = (struct capacity){&zero, from, rule};
-    if (number_cmp(proactive->value, &zero) > 0)
-        diags_addf(ctx->ws->diags, W_PAUSED_CAPACITY, ynode_pos(proactive->from),
-                   "paused, but proactive capacity is still provisioned ahead");
+    if (number_cmp(proactive->value, &zero) <= 0)
+        return;
+    assert(proactive->from != NULL); /* the default is 0 */
+    diags_addf(ctx->ws->diags, W_PAUSED_CAPACITY, ynode_pos(proactive->from),
+               "paused, but proactive capacity is still provisioned ahead");
 }
 
 static void apply_exclusion(const struct runner_context *ctx, struct runner *r,

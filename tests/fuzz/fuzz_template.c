@@ -18,7 +18,7 @@ static void check_place(void *ctx, enum template_issue issue, struct srcpos at, 
                         size_t tag_len)
 {
     (void)ctx, (void)issue;
-    assert(at.line >= 1 && at.line <= at.src->lines && at.col >= 1);
+    assert(at.line >= 1 && at.line <= source_lines(at.src) && at.col >= 1);
     assert(tag != NULL && memchr(tag, '\n', tag_len) == NULL);
 }
 

@@ -21,7 +21,7 @@ static void print(const struct ynode *root)
 
 static void check_place(const struct source *src, uint32_t line, uint32_t col)
 {
-    assert(line >= 1 && line <= src->lines && col >= 1);
+    assert(line >= 1 && line <= source_lines(src) && col >= 1);
     (void)source_offset(src, line, col);
 }
 
