@@ -1,6 +1,8 @@
 /* cli.c: shared by the subcommands; see cli.h. */
 #include "cli.h"
 
+#include <assert.h>
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,20 +26,74 @@ int cli_usage(const struct command *c, const char *fmt, ...)
     return EXIT_USAGE;
 }
 
-int cli_next(const struct command *c, int argc, char **argv, const struct option *options)
+/* getopt's view of the options; their index is what it returns, from 1. */
+static void list_options(const struct cli_option *options, struct option *out)
 {
-    opterr = 0;
-    int opt = getopt_long(argc, argv, "+:h", options, NULL);
+    size_t n = 0;
 
-    if (opt == '?')
-        (void)cli_usage(c, "unknown option '%s'", argv[optind - 1]);
-    if (opt == ':') {
-        (void)cli_usage(c, "option '%s' needs a value", argv[optind - 1]);
-        return '?';
+    for (; options[n].name != NULL; n++) {
+        assert(n < CLI_OPTIONS_MAX && (options[n].text == NULL) != (options[n].flag == NULL));
+        out[n] = (struct option){options[n].name,
+                                 options[n].text != NULL ? required_argument : no_argument, NULL,
+                                 (int)n + 1};
     }
-    if (opt == 'h')
-        cli_help(c);
-    return opt;
+    out[n] = (struct option){"help", no_argument, NULL, 'h'};
+    out[n + 1] = (struct option){0};
+}
+
+/* getopt takes "--lis" for "--list"; a script that relied on it would break with the next option.
+ */
+static bool is_abbreviated(const char *word, const struct option *o)
+{
+    return word[1] == '-' && strncmp(word + 2, o->name, strlen(o->name)) != 0;
+}
+
+/* All options up to the next word. */
+static int parse_options(const struct command *c, int argc, char **argv,
+                         const struct cli_option *options, const struct option *list,
+                         bool words_end)
+{
+    int opt, which = 0;
+
+    for (;;) {
+        const char *word = argv[optind];
+        if ((opt = getopt_long(argc, argv, "+:h", list, &which)) == -1)
+            return EXIT_OK;
+        if (opt != '?' && opt != ':' && is_abbreviated(word, &list[which]))
+            return cli_usage(c, "unknown option '%s'", word);
+        if (opt == 'h') {
+            cli_help(c);
+            return CLI_HELP;
+        }
+        if (opt == '?' || opt == ':')
+            return cli_usage(c, opt == ':' ? "option '%s' needs a value" : "unknown option '%s'",
+                             argv[optind - 1]);
+        if (options[opt - 1].text != NULL) {
+            *options[opt - 1].text = optarg;
+            continue;
+        }
+        *options[opt - 1].flag = true;
+        if (words_end)
+            return EXIT_OK;
+    }
+}
+
+int cli_parse(const struct command *c, int argc, char **argv, const struct cli_option *options,
+              bool words_end, int *words)
+{
+    struct option list[CLI_OPTIONS_MAX + 2];
+    int rc;
+
+    *words = 0;
+    opterr = 0;
+    list_options(options, list);
+    while ((rc = parse_options(c, argc, argv, options, list, words_end)) == EXIT_OK &&
+           optind < argc) {
+        do
+            argv[(*words)++] = argv[optind++];
+        while (words_end && optind < argc);
+    }
+    return rc;
 }
 
 const char *cli_env_path(const char *name)

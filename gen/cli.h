@@ -2,7 +2,6 @@
 #ifndef GEN_CLI_H
 #define GEN_CLI_H
 
-#include <getopt.h>
 #include <stdbool.h>
 
 #include "workspace.h"
@@ -26,13 +25,28 @@ void cli_help(const struct command *c);
 /* Prints "hfcache-gen COMMAND: problem" and where to look to stderr; returns EXIT_USAGE. */
 int cli_usage(const struct command *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* getopt_long() for a command: the next option, -1 at the end, '?' after a usage error that has
- * been printed, 'h' for --help (which every command has). `options` must contain OPT_HELP. */
-int cli_next(const struct command *c, int argc, char **argv, const struct option *options);
-#define OPT_HELP                                                                                   \
+/* An option of a command: with a value, which goes to *text, or without one: then *flag is set. */
+struct cli_option {
+    const char *name;
+    const char **text;
+    bool *flag;
+};
+
+/* --root and --clusters, which every command takes. */
+#define CLI_TREE_OPTIONS(paths)                                                                    \
+    {"root", &(paths)->root, NULL},                                                                \
     {                                                                                              \
-        "help", no_argument, NULL, 'h'                                                             \
+        "clusters", &(paths)->clusters_yaml, NULL                                                  \
     }
+
+enum { CLI_OPTIONS_MAX = 12, CLI_HELP = -1 };
+
+/* Parses a command's arguments; `options` is ended by a NULL name. The words that are no options
+ * are moved to the front of argv and counted; they may stand before, between and behind the
+ * options, unless `words_end` is set: then everything from the first word on, and everything
+ * behind a flag, is one. Returns EXIT_OK, EXIT_USAGE (said), or CLI_HELP after --help (printed). */
+int cli_parse(const struct command *c, int argc, char **argv, const struct cli_option *options,
+              bool words_end, int *words);
 
 /* An environment variable as a path: unset is NULL, empty is the current folder. */
 const char *cli_env_path(const char *name);

@@ -75,29 +75,17 @@ static int answer(const struct command *self, const struct workspace_paths *path
 
 static int run(const struct command *self, int argc, char **argv)
 {
-    enum { O_ROOT = 1, O_CLUSTERS };
-    static const struct option options[] = {{"root", required_argument, NULL, O_ROOT},
-                                            {"clusters", required_argument, NULL, O_CLUSTERS},
-                                            {"list", no_argument, NULL, 'l'},
-                                            OPT_HELP,
-                                            {0}};
     struct workspace_paths paths = {.clusters_yaml = cli_env_path("CLUSTERS_YAML")};
-    int opt;
+    bool list = false;
+    const struct cli_option options[] = {{"list", NULL, &list}, CLI_TREE_OPTIONS(&paths), {0}};
+    static char list_query[] = "--list";
+    char *query[] = {list_query};
+    int words, rc = cli_parse(self, argc, argv, options, true, &words);
 
-    while ((opt = cli_next(self, argc, argv, options)) != -1) {
-        if (opt == '?' || opt == 'h')
-            return opt == '?' ? EXIT_FINDINGS : EXIT_OK;
-        if (opt == 'l') {
-            optind--; /* the query itself, and the rest with it */
-            break;
-        }
-        if (opt == O_ROOT)
-            paths.root = optarg;
-        else
-            paths.clusters_yaml = optarg;
-    }
+    if (rc != EXIT_OK)
+        return rc == CLI_HELP ? EXIT_OK : EXIT_FINDINGS;
     cli_env_paths(&paths);
-    return answer(self, &paths, argc - optind, argv + optind);
+    return list ? answer(self, &paths, 1, query) : answer(self, &paths, words, argv);
 }
 
 const struct command cmd_config = {

@@ -32,38 +32,20 @@ struct flags {
     char **argv;
 };
 
-/* EXIT_OK, EXIT_USAGE, or -1 after --help. */
 static int parse(const struct command *self, int argc, char **argv, struct flags *f)
 {
-    enum { O_DRY_RUN = 1, O_ROOT, O_CLUSTERS };
-    static const struct option options[] = {{"dry-run", no_argument, NULL, O_DRY_RUN},
-                                            {"root", required_argument, NULL, O_ROOT},
-                                            {"clusters", required_argument, NULL, O_CLUSTERS},
-                                            OPT_HELP,
-                                            {0}};
+    const struct cli_option options[] = {
+        {"dry-run", NULL, &f->dry_run}, CLI_TREE_OPTIONS(&f->paths), {0}};
+    int words, rc = cli_parse(self, argc, argv, options, false, &words);
 
-    f->argv = argv;
-    for (;;) {
-        int opt;
-        while ((opt = cli_next(self, argc, argv, options)) != -1) {
-            if (opt == '?' || opt == 'h')
-                return opt == '?' ? EXIT_USAGE : -1;
-            f->dry_run |= opt == O_DRY_RUN;
-            if (opt == O_ROOT)
-                f->paths.root = optarg;
-            if (opt == O_CLUSTERS)
-                f->paths.clusters_yaml = optarg;
-        }
-        if (optind >= argc)
-            break;
-        if (f->module == NULL)
-            f->module = argv[optind++];
-        else
-            argv[f->argc++] = argv[optind++];
-    }
-    if (f->module == NULL || f->argc == 0)
-        return cli_usage(self, "give a module and at least one cluster");
     cli_env_paths(&f->paths);
+    if (rc != EXIT_OK)
+        return rc;
+    if (words < 2)
+        return cli_usage(self, "give a module and at least one cluster");
+    f->module = argv[0];
+    f->argv = argv + 1;
+    f->argc = words - 1;
     return EXIT_OK;
 }
 
@@ -154,7 +136,7 @@ static int run_edit(const struct command *self, int argc, char **argv, edit_fn *
     int rc = parse(self, argc, argv, &f);
 
     if (rc != EXIT_OK)
-        return rc < 0 ? EXIT_OK : rc;
+        return rc == CLI_HELP ? EXIT_OK : rc;
     if (cli_open(&ws, &f.paths) && check_module(&ws, f.module)) {
         const struct source *new = edit_all(&ws, &f, edit);
         if (new != NULL)

@@ -26,35 +26,21 @@ struct flags {
     const char *words[3]; /* cluster, runner, placeholder */
 };
 
-/* EXIT_OK, EXIT_USAGE, or -1 after --help. */
 static int parse(const struct command *self, int argc, char **argv, struct flags *f)
 {
-    enum { O_IMAGE = 1, O_ROOT, O_CLUSTERS };
-    static const struct option options[] = {{"image", required_argument, NULL, O_IMAGE},
-                                            {"root", required_argument, NULL, O_ROOT},
-                                            {"clusters", required_argument, NULL, O_CLUSTERS},
-                                            OPT_HELP,
-                                            {0}};
-    const char **targets[] = {NULL, &f->image, &f->paths.root, &f->paths.clusters_yaml};
-    size_t n = 0;
+    const struct cli_option options[] = {
+        {"image", &f->image, NULL}, CLI_TREE_OPTIONS(&f->paths), {0}};
+    int words;
 
     f->image = getenv("RUNNER_IMAGE");
-    for (;;) {
-        int opt;
-        while ((opt = cli_next(self, argc, argv, options)) != -1) {
-            if (opt == '?' || opt == 'h')
-                return opt == '?' ? EXIT_USAGE : -1;
-            *targets[opt] = optarg;
-        }
-        if (optind >= argc)
-            break;
-        if (n == HFC_ARRAY_LEN(f->words))
-            return cli_usage(self, "too many arguments");
-        f->words[n++] = argv[optind++];
-    }
-    if (n == 0)
-        return cli_usage(self, "which cluster?");
+    int rc = cli_parse(self, argc, argv, options, false, &words);
     cli_env_paths(&f->paths);
+    if (rc != EXIT_OK)
+        return rc;
+    if (words == 0 || words > (int)HFC_ARRAY_LEN(f->words))
+        return cli_usage(self, words == 0 ? "which cluster?" : "too many arguments");
+    for (int i = 0; i < words; i++)
+        f->words[i] = argv[i];
     return EXIT_OK;
 }
 
@@ -227,7 +213,7 @@ static int run(const struct command *self, int argc, char **argv)
     int rc = parse(self, argc, argv, &f);
 
     if (rc != EXIT_OK)
-        return rc < 0 ? EXIT_OK : rc;
+        return rc == CLI_HELP ? EXIT_OK : rc;
     size_t only = f.words[2] != NULL ? find_placeholder(f.words[2]) : PLACEHOLDERS;
     if (f.words[2] != NULL && only == PLACEHOLDERS) {
         const char *near = suggest(f.words[2], placeholder_names);

@@ -108,7 +108,7 @@ static int run(const struct command *self, int argc, char **argv)
     int rc = generated_parse(self, argc, argv, &f);
 
     if (rc != EXIT_OK)
-        return rc < 0 ? EXIT_OK : rc;
+        return rc == CLI_HELP ? EXIT_OK : rc;
     if (cli_open(&ws, &f.paths)) {
         struct generator g;
         generator_open(&g, &ws, f.image);

@@ -24,38 +24,18 @@ struct flags {
     char **argv;
 };
 
-/* EXIT_OK, EXIT_USAGE, or -1 after --help. */
 static int parse(const struct command *self, int argc, char **argv, struct flags *f)
 {
-    enum { O_FORMAT = 1, O_STRICT, O_ROOT, O_CLUSTERS };
-    static const struct option options[] = {{"format", required_argument, NULL, O_FORMAT},
-                                            {"strict", no_argument, NULL, O_STRICT},
-                                            {"root", required_argument, NULL, O_ROOT},
-                                            {"clusters", required_argument, NULL, O_CLUSTERS},
-                                            OPT_HELP,
-                                            {0}};
+    const char *format = NULL;
+    const struct cli_option options[] = {
+        {"format", &format, NULL}, {"strict", NULL, &f->strict}, CLI_TREE_OPTIONS(&f->paths), {0}};
+    int rc = cli_parse(self, argc, argv, options, false, &f->argc);
 
     f->argv = argv;
-    for (;;) {
-        int opt;
-        while ((opt = cli_next(self, argc, argv, options)) != -1) {
-            if (opt == '?' || opt == 'h')
-                return opt == '?' ? EXIT_USAGE : -1;
-            if (opt == O_FORMAT && !diag_format_parse(optarg, &f->format))
-                return cli_usage(self, "unknown format '%s'", optarg);
-            if (opt == O_STRICT)
-                f->strict = true;
-            if (opt == O_ROOT)
-                f->paths.root = optarg;
-            if (opt == O_CLUSTERS)
-                f->paths.clusters_yaml = optarg;
-        }
-        if (optind >= argc)
-            break;
-        argv[f->argc++] = argv[optind++];
-    }
     cli_env_paths(&f->paths);
-    return EXIT_OK;
+    if (rc == EXIT_OK && format != NULL && !diag_format_parse(format, &f->format))
+        return cli_usage(self, "unknown format '%s'", format);
+    return rc;
 }
 
 /* The sink: what is rendered is not kept. */
@@ -89,7 +69,7 @@ static int run(const struct command *self, int argc, char **argv)
     int rc = parse(self, argc, argv, &f);
 
     if (rc != EXIT_OK)
-        return rc < 0 ? EXIT_OK : rc;
+        return rc == CLI_HELP ? EXIT_OK : rc;
     if (cli_open(&ws, &f.paths))
         lint(&ws, &f);
     bool warned = diags_warnings(ws.diags) > 0;

@@ -36,40 +36,20 @@ static void flags_from_env(struct flags *f)
     f->image = getenv("RUNNER_IMAGE");
 }
 
-/* EXIT_OK, EXIT_USAGE, or -1 after --help. */
 static int parse(const struct command *self, int argc, char **argv, struct flags *f)
 {
-    enum { O_ROOT = 1, O_CLUSTERS, O_DEFS, O_OUT, O_TEMPLATE, O_MODULE, O_NODEPOOLS, O_IMAGE };
-    static const struct option options[] = {{"root", required_argument, NULL, O_ROOT},
-                                            {"clusters", required_argument, NULL, O_CLUSTERS},
-                                            {"defs", required_argument, NULL, O_DEFS},
-                                            {"out", required_argument, NULL, O_OUT},
-                                            {"template", required_argument, NULL, O_TEMPLATE},
-                                            {"module", required_argument, NULL, O_MODULE},
-                                            {"nodepools", required_argument, NULL, O_NODEPOOLS},
-                                            {"image", required_argument, NULL, O_IMAGE},
-                                            OPT_HELP,
-                                            {0}};
-    const char **targets[] = {NULL,       &f->paths.root, &f->paths.clusters_yaml,
-                              &f->defs,   &f->out,        &f->template,
-                              &f->module, &f->nodepools,  &f->image};
+    const struct cli_option options[] = {
+        {"defs", &f->defs, NULL},           {"out", &f->out, NULL},
+        {"template", &f->template, NULL},   {"module", &f->module, NULL},
+        {"nodepools", &f->nodepools, NULL}, {"image", &f->image, NULL},
+        CLI_TREE_OPTIONS(&f->paths),        {0}};
+    int words, rc = cli_parse(self, argc, argv, options, false, &words);
 
-    for (;;) {
-        int opt;
-        while ((opt = cli_next(self, argc, argv, options)) != -1) {
-            if (opt == '?' || opt == 'h')
-                return opt == '?' ? EXIT_USAGE : -1;
-            *targets[opt] = optarg;
-        }
-        if (optind >= argc)
-            break;
-        if (f->cluster == NULL)
-            f->cluster = argv[optind];
-        else
-            fprintf(stderr, "hfcache-gen runners: warning: argument '%s' is ignored\n",
-                    argv[optind]);
-        optind++;
-    }
+    if (rc != EXIT_OK)
+        return rc;
+    f->cluster = words > 0 ? argv[0] : NULL;
+    for (int i = 1; i < words; i++)
+        fprintf(stderr, "hfcache-gen runners: warning: argument '%s' is ignored\n", argv[i]);
     cli_env_paths(&f->paths);
     f->paths.hint = f->defs;
     return EXIT_OK;
@@ -165,7 +145,7 @@ static int run(const struct command *self, int argc, char **argv)
     flags_from_env(&f);
     int rc = parse(self, argc, argv, &f);
     if (rc != EXIT_OK)
-        return rc < 0 ? EXIT_OK : rc;
+        return rc == CLI_HELP ? EXIT_OK : rc;
     if (f.cluster == NULL) {
         /* 1, not 2: what the scripts that call this know from its predecessor. */
         (void)cli_usage(self, "which cluster?");

@@ -1,7 +1,6 @@
 /* generated.c: what `generate` and `check` have in common; see generated.h. */
 #include "generated.h"
 
-#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -12,36 +11,16 @@
 
 int generated_parse(const struct command *self, int argc, char **argv, struct generated_flags *f)
 {
-    enum { O_OUT = 1, O_IMAGE, O_ROOT, O_CLUSTERS, O_QUIET };
-    static const struct option options[] = {{"out", required_argument, NULL, O_OUT},
-                                            {"image", required_argument, NULL, O_IMAGE},
-                                            {"root", required_argument, NULL, O_ROOT},
-                                            {"clusters", required_argument, NULL, O_CLUSTERS},
-                                            {"quiet", no_argument, NULL, O_QUIET},
-                                            OPT_HELP,
-                                            {0}};
-    int n = 0;
+    const struct cli_option options[] = {{"out", &f->out, NULL},
+                                         {"image", &f->image, NULL},
+                                         {"quiet", NULL, &f->quiet},
+                                         CLI_TREE_OPTIONS(&f->paths),
+                                         {0}};
 
     *f = (struct generated_flags){.image = getenv("RUNNER_IMAGE"), .argv = argv};
-    const char **targets[] = {NULL, &f->out, &f->image, &f->paths.root, &f->paths.clusters_yaml};
-    for (;;) {
-        int opt;
-        while ((opt = cli_next(self, argc, argv, options)) != -1) {
-            if (opt == '?' || opt == 'h')
-                return opt == '?' ? EXIT_USAGE : -1;
-            if (opt == O_QUIET)
-                f->quiet = true;
-            else
-                *targets[opt] = optarg;
-        }
-        if (optind >= argc)
-            break;
-        assert(n < optind);
-        argv[n++] = argv[optind++];
-    }
-    f->argc = n;
+    int rc = cli_parse(self, argc, argv, options, false, &f->argc);
     cli_env_paths(&f->paths);
-    return EXIT_OK;
+    return rc;
 }
 
 int generated_guard(const char *dir, struct hfc_error *err)

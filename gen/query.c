@@ -125,7 +125,8 @@ static bool join(const struct ynode *n, const char *separator, bool text_only, s
     size_t before = out->len;
 
     if (!query_each(n, join_item, &j) || !j.ok) {
-        out->len = before;
+        if (out->len > before)
+            out->data[out->len = before] = '\0';
         return false;
     }
     return true;

@@ -32,7 +32,8 @@ def test_version():
                                   ["check", "--out"], ["lint", "--nope"], ["explain"],
                                   ["explain", "a", "b", "c", "d"], ["enable", "hf-cache"],
                                   ["enable", "--nope"], ["runners", "--nope"],
-                                  ["explain", "demo", "x86-2-4", "VCPUS"], ["explain", "--nope"]])
+                                  ["explain", "demo", "x86-2-4", "VCPUS"], ["explain", "--nope"],
+                                  ["generate", "--qui"], ["lint", "--stri"]])
 def test_usage_errors(args):
     done = run(*args)
     assert done.rc == 2 and done.out == "" and "usage" in done.err or "there is no" in done.err

@@ -91,6 +91,45 @@ static inline int tree_found(const struct tree *t, enum diag_code code, uint32_t
     return n;
 }
 
+/* The same at one place. */
+static inline int tree_found_at(const struct tree *t, enum diag_code code, uint32_t line,
+                                uint32_t col)
+{
+    int n = 0;
+
+    for (size_t i = 0; i < diags_count(t->ws.diags); i++) {
+        const struct diag *d = diags_get(t->ws.diags, i);
+        n += d->code == code && d->at.line == line && d->at.col == col;
+    }
+    return n;
+}
+
+/* The first finding with the code; there must be one. */
+static inline const struct diag *tree_diag(const struct tree *t, enum diag_code code)
+{
+    for (size_t i = 0; i < diags_count(t->ws.diags); i++)
+        if (diags_get(t->ws.diags, i)->code == code)
+            return diags_get(t->ws.diags, i);
+    fail_msg("not reported: %s", diag_code_id(code));
+    return NULL;
+}
+
+/* Fails unless the only finding is this code, there. DIAG_CODES: unless there is none. `input` is
+ * what to show. */
+static inline void tree_only(const struct tree *t, enum diag_code code, uint32_t line, uint32_t col,
+                             const char *input)
+{
+    size_t n = diags_count(t->ws.diags);
+
+    if (code == DIAG_CODES ? n == 0 : n == 1 && tree_found_at(t, code, line, col) == 1)
+        return;
+    diags_print(t->ws.diags, DIAG_TEXT, false, stderr);
+    if (code == DIAG_CODES)
+        fail_msg("%s\nshould give no finding", input);
+    else
+        fail_msg("%s\nshould give just %s at %u:%u", input, diag_code_id(code), line, col);
+}
+
 /* A single value, parsed; lives in the arena. */
 static inline const struct ynode *tree_value(struct arena *a, const char *yaml)
 {
