@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* An allocation that is larger gets a block of its own size. */
 enum { BLOCK_SIZE = 64 * 1024 };
 
 struct block {
@@ -20,12 +21,15 @@ struct arena {
     struct block *blocks; /* the first one is being filled */
 };
 
+/* Callers have no error path for memory. A finding could not be made now either, so this is a bare
+ * line. */
 static void die_of_memory(void)
 {
     fputs("hfcache-gen: error: out of memory\n", stderr);
     exit(1);
 }
 
+/* The bytes are not cleared here: arena_alloc() does it, as blocks are used again after a reset. */
 static struct block *block_new(size_t size, struct block *next)
 {
     struct block *b = malloc(sizeof(*b) + size);
@@ -65,6 +69,8 @@ void arena_free(struct arena *a)
     free(a);
 }
 
+/* The newest block stays, whatever its size: the next cluster is likely to need as much as the
+ * last. */
 void arena_reset(struct arena *a)
 {
     free_blocks(a->blocks->next);
@@ -72,6 +78,8 @@ void arena_reset(struct arena *a)
     a->blocks->used = 0;
 }
 
+/* What is left of the block at hand is lost when a new one begins, as only the first is ever looked
+ * at. That keeps an allocation at a few instructions. */
 void *arena_alloc(struct arena *a, size_t n)
 {
     struct block *b = a->blocks;
@@ -87,6 +95,8 @@ void *arena_alloc(struct arena *a, size_t n)
     return memset(p, 0, aligned);
 }
 
+/* `text` may be NULL when n is 0, which memcpy() must not see. The NUL comes with the zeroed
+ * memory. */
 char *arena_strndup(struct arena *a, const char *text, size_t n)
 {
     char *copy = arena_alloc(a, n + 1);
@@ -101,6 +111,7 @@ char *arena_strdup(struct arena *a, const char *text)
     return arena_strndup(a, text, strlen(text));
 }
 
+/* Formats twice, first to learn the length; a va_list that was used must be started again. */
 char *arena_printf(struct arena *a, const char *fmt, ...)
 {
     va_list ap;

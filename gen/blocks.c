@@ -4,8 +4,6 @@
 #include <assert.h>
 #include <string.h>
 
-#include "suggest.h"
-
 /* The only place that ties a block to a module. */
 static const struct {
     const char *tag, *module;
@@ -15,6 +13,7 @@ static const struct {
     {"MONITORING", "monitoring"},
 };
 
+/* The list of modules decides, not what is deployed already. */
 void blocks_keep(const struct cluster *c, bool *keep)
 {
     for (size_t i = 0; i < BLOCK_TAGS; i++)
@@ -27,6 +26,8 @@ const char *blocks_tag(size_t i)
     return bindings[i].tag;
 }
 
+/* Unbalanced markers are errors: a block that is never closed would take the rest of the file with
+ * it, and what is left may still be valid YAML. Each text has one %.*s, for the tag. */
 static void report(void *ctx, enum template_issue issue, struct srcpos at, const char *tag,
                    size_t tag_len)
 {
@@ -57,6 +58,7 @@ static void report(void *ctx, enum template_issue issue, struct srcpos at, const
     diags_add(ws->diags, &item);
 }
 
+/* The array of tags is in zeroed memory and one longer, so it is ended by NULL. */
 const struct template *blocks_compile(struct workspace *ws, const char *path, size_t ntags,
                                       const char *const *names)
 {
@@ -75,6 +77,8 @@ const struct template *blocks_compile(struct workspace *ws, const char *path, si
     return template_compile(ws->arena, src, tags, names, report, ws);
 }
 
+/* Inside quotes the braces are valid YAML, so nobody else would notice before the job runs with
+ * them. A placeholder in a stripped block does not count: template_find() looks at kept lines. */
 void blocks_check_leftover(struct workspace *ws, const struct template *t, const bool *keep,
                            const struct hfc_buf *rendered, struct srcpos origin)
 {
@@ -90,6 +94,6 @@ void blocks_check_leftover(struct workspace *ws, const struct template *t, const
                             arena_printf(diags_arena(ws->diags),
                                          "nothing is known to put in for %.*s", (int)n, name),
                         .hint = at.line != 0 ? "docs/templates.md lists all placeholders"
-                                             : "a value of this runner holds the placeholder"};
+                                             : "a value that is put in holds the placeholder"};
     diags_add(ws->diags, &item);
 }

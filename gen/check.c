@@ -6,6 +6,8 @@
 
 #include "suggest.h"
 
+/* What a message shows of a value: a whole mapping would drown it. A cut inside a character is
+ * harmless, as the printers replace what is malformed. */
 enum { REPR_SHOWN = 120 };
 
 const char *type_noun(const struct ynode *n)
@@ -31,6 +33,8 @@ const char *repr_of(struct diags *d, const struct ynode *n)
     return arena_printf(diags_arena(d), "%.*s...", REPR_SHOWN, text.data);
 }
 
+/* A null mostly means that a key was emptied in the hope of its default. To YAML it is a value all
+ * the same, so it gets advice of its own instead of a type error. */
 static void wrong(struct diags *d, enum diag_code code, const struct ynode *n, const char *what,
                   const char *expected)
 {
@@ -49,8 +53,10 @@ static void wrong(struct diags *d, enum diag_code code, const struct ynode *n, c
 
 bool check_type(struct diags *d, const struct ynode *n, const char *what, enum ytype type)
 {
-    if (n->type == type)
+    /* Text goes on as a C string: what a NUL would cut off must not vanish unnoticed. */
+    if (n->type == type && (type != Y_STR || strlen(n->text) == n->n))
         return true;
+    /* Only lends its type: what is expected and what is found are named by the same table. */
     struct ynode example = {.type = (uint8_t)type};
     wrong(d, D_TYPE, n, what, type_noun(&example));
     return false;
@@ -64,6 +70,8 @@ bool check_number(struct diags *d, const struct ynode *n, const char *what)
     return false;
 }
 
+/* The text of a Y_INT is as Python prints it: no plus sign, no leading zeros, never "-0". So sign
+ * and zero show in the text, and numbers of any length need no conversion. */
 bool check_int(struct diags *d, enum diag_code code, const struct ynode *n, const char *what,
                int min)
 {
@@ -90,6 +98,9 @@ static bool is_known(const char *key, const char *const *known)
     return false;
 }
 
+/* The files hold keys for other programs too, so an unknown key is not wrong in itself; only one
+ * that is nearly a known one is, since its setting would quietly be the default. Keys that are not
+ * text are nobody's misspelling. */
 void check_keys(struct diags *d, const struct ynode *map, const char *const *known,
                 const struct ynode *others)
 {
@@ -109,6 +120,8 @@ void check_keys(struct diags *d, const struct ynode *map, const char *const *kno
     }
 }
 
+/* A text is not searched: `modules: hf-cache-old` must not enable hf-cache because it contains it.
+ */
 bool list_has(const struct ynode *list, const char *text)
 {
     if (list == NULL || list->type != Y_SEQ)

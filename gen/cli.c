@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "visible.h"
+
 void cli_help(const struct command *c)
 {
     printf("usage: hfcache-gen %s %s\n\n%s.\n\n%s", c->name, c->synopsis, c->summary, c->help);
@@ -57,6 +59,8 @@ static int parse_options(const struct command *c, int argc, char **argv,
 
     for (;;) {
         const char *word = argv[optind];
+        /* '+' stops at the first word, whose meaning is the caller's; ':' tells a value that is
+         * missing from an option that is unknown. */
         if ((opt = getopt_long(argc, argv, "+:h", list, &which)) == -1)
             return EXIT_OK;
         if (opt != '?' && opt != ':' && is_abbreviated(word, &list[which]))
@@ -67,7 +71,7 @@ static int parse_options(const struct command *c, int argc, char **argv,
         }
         if (opt == '?' || opt == ':')
             return cli_usage(c, opt == ':' ? "option '%s' needs a value" : "unknown option '%s'",
-                             argv[optind - 1]);
+                             word);
         if (options[opt - 1].text != NULL) {
             *options[opt - 1].text = optarg;
             continue;
@@ -78,6 +82,7 @@ static int parse_options(const struct command *c, int argc, char **argv,
     }
 }
 
+/* Words are moved over what has been parsed already, never over what is still to come. */
 int cli_parse(const struct command *c, int argc, char **argv, const struct cli_option *options,
               bool words_end, int *words)
 {
@@ -103,6 +108,8 @@ const char *cli_env_path(const char *name)
     return value == NULL || *value != '\0' ? value : ".";
 }
 
+/* Called behind the flags, which win. CLUSTERS_YAML is not among them: only `config` obeys it, as
+ * it was with the predecessor. */
 void cli_env_paths(struct workspace_paths *p)
 {
     if (p->root == NULL)
@@ -120,13 +127,17 @@ void cli_error(const char *fmt, ...)
 {
     va_list ap;
 
-    fputs("hfcache-gen: error: ", stderr);
+    char text[HFC_ERROR_MAX];
+
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
+    fputs("hfcache-gen: error: ", stderr);
+    visible_print(text, strlen(text), stderr); /* it may quote an input */
     fputc('\n', stderr);
 }
 
+/* No message here means that the reason is among the findings, and cli_close() prints those. */
 bool cli_open(struct workspace *ws, const struct workspace_paths *paths)
 {
     struct hfc_error err = {0};
@@ -138,17 +149,18 @@ bool cli_open(struct workspace *ws, const struct workspace_paths *paths)
     return false;
 }
 
+/* Next to an error the warnings are shown all the same: they may explain it. */
 int cli_close_briefly(struct workspace *ws, bool quiet)
 {
-    size_t warnings = diags_warnings(ws->diags);
+    bool failed = ws->clusters_file == NULL || diags_errors(ws->diags) > 0;
+    size_t warnings = diags_drop_warnings(ws->diags);
 
-    if (ws->clusters_file == NULL || diags_errors(ws->diags) > 0 || warnings == 0)
-        return cli_close(ws);
-    if (!quiet)
+    diags_print(ws->diags, DIAG_TEXT, cli_color(STDERR_FILENO), stderr);
+    if (warnings > 0 && (failed || !quiet))
         fprintf(stderr, "%zu warning%s: `hfcache-gen lint` shows %s\n", warnings,
                 warnings == 1 ? "" : "s", warnings == 1 ? "it" : "them");
     workspace_close(ws);
-    return EXIT_OK;
+    return failed ? EXIT_FINDINGS : EXIT_OK;
 }
 
 int cli_close(struct workspace *ws)

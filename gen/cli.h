@@ -66,8 +66,8 @@ bool cli_open(struct workspace *ws, const struct workspace_paths *paths);
 /* Prints the findings to stderr, closes the workspace; EXIT_OK or EXIT_FINDINGS. */
 int cli_close(struct workspace *ws);
 
-/* The same, but warnings without an error are only counted, or not even that
- * if `quiet`: for runs over a whole fleet. */
+/* The same, but warnings are only counted, and without an error not even that if `quiet`: over a
+ * whole fleet they would drown what matters. */
 int cli_close_briefly(struct workspace *ws, bool quiet);
 
 #endif

@@ -6,11 +6,15 @@
 
 #include "check.h"
 #include "query.h"
+#include "suggest.h"
 
+/* What misspelt keys are compared with. Keys of other programs need no entry, because only near
+ * misses are reported. */
 static const char *const cluster_keys[] = {
     "region",
     "cluster_name",
     "modules",
+    "arc",
     "arc-runners",
     "proactive_capacity_max",
     "pause_runners",
@@ -58,6 +62,28 @@ static void check_module_order(struct workspace *ws, const struct ynode *modules
     }
 }
 
+/* Every entry must be text: modules are found by name, and what YAML makes of `on` or `1.0` would
+ * quietly equal no name. Null is an empty list. */
+/* A misspelt module would silently not be there. It is only warned of: names are compared exactly,
+ * and others than these are not known here. */
+static void warn_of_module_name(struct workspace *ws, const struct ynode *m)
+{
+    static const char *const known[] = {"hf-cache",    "pypi-cache", "nodepools",
+                                        "arc-runners", "monitoring", NULL};
+    const char *near = suggest(m->text, known);
+    size_t n = near != NULL ? strlen(near) : 0;
+
+    /* "nodepools-x" is a variant of its own, however short its ending. */
+    if (near == NULL || (strncmp(m->text, near, n) == 0 && m->text[n] == '-'))
+        return;
+    struct diag item = {
+        .code = W_MODULE,
+        .at = ynode_pos(m),
+        .message = arena_printf(diags_arena(ws->diags), "module '%s' is not known", m->text),
+        .hint = arena_printf(diags_arena(ws->diags), "did you mean '%s'?", near)};
+    diags_add(ws->diags, &item);
+}
+
 static bool read_modules(struct workspace *ws, struct cluster *c)
 {
     const struct ynode *list = ynode_get(c->node, "modules");
@@ -66,7 +92,10 @@ static bool read_modules(struct workspace *ws, struct cluster *c)
     if (!ok || ynode_is_null(list))
         return ok;
     for (uint32_t i = 0; i < list->n; i++)
-        ok &= check_type(ws->diags, list->items[i], "a module's name", Y_STR);
+        if (check_type(ws->diags, list->items[i], "a module's name", Y_STR))
+            warn_of_module_name(ws, list->items[i]);
+        else
+            ok = false;
     check_module_order(ws, list);
     c->modules = list;
     return ok;
@@ -98,6 +127,8 @@ static bool read_region(struct workspace *ws, struct cluster *c)
     return true;
 }
 
+/* A null cap is no cap. A null age is refused, because it would be printed as the word None where
+ * the listener expects seconds; its default is had by leaving the key out. */
 static bool read_capacity(struct workspace *ws, struct cluster *c)
 {
     const struct ynode *cap = ynode_get(c->node, "proactive_capacity_max");
@@ -114,6 +145,7 @@ static bool read_capacity(struct workspace *ws, struct cluster *c)
     return ok;
 }
 
+/* Only a boolean will do: by truth value the text "false" would pause the cluster. */
 static bool read_pause(struct workspace *ws, struct cluster *c)
 {
     const struct ynode *pause = ynode_get(c->node, "pause_runners");
@@ -127,6 +159,32 @@ static bool read_pause(struct workspace *ws, struct cluster *c)
     return true;
 }
 
+/* A misspelt image tag would be that of the defaults. */
+static void check_arc_keys(struct workspace *ws, const struct ynode *owner)
+{
+    static const char *const known[] = {"runner_image_tag", NULL};
+    const struct ynode *arc = ynode_get(owner, "arc");
+
+    if (arc != NULL && arc->type == Y_MAP)
+        check_keys(ws->diags, arc, known, NULL);
+}
+
+/* Keys named like a module of the list pass, but this module's settings have another name. */
+static void check_hf_cache_key(struct workspace *ws, const struct ynode *owner)
+{
+    const struct yentry *e = ynode_entry(owner, "hf-cache");
+
+    if (e == NULL)
+        return;
+    struct diag item = {.code = D_NEAR_KEY,
+                        .at = ynode_pos(e->key),
+                        .message = "unknown key 'hf-cache'",
+                        .hint = "did you mean 'hf_cache'?"};
+    diags_add(ws->diags, &item);
+}
+
+/* Goes on after a part that is wrong, so that one run reports all of them. The modules come first:
+ * a key named like one of them is that module's block and no misspelling. */
 bool cluster_resolve(struct workspace *ws, const char *id, struct cluster *out)
 {
     const struct yentry *e = ynode_entry(ws->clusters, id);
@@ -142,12 +200,16 @@ bool cluster_resolve(struct workspace *ws, const char *id, struct cluster *out)
         return false;
     bool ok = read_modules(ws, out);
     check_keys(ws->diags, out->node, cluster_keys, out->modules);
+    check_hf_cache_key(ws, out->node);
+    check_arc_keys(ws, out->node);
+    check_arc_keys(ws, ws->defaults);
     ok &= read_region(ws, out);
     ok &= read_capacity(ws, out);
     ok &= read_pause(ws, out);
     return ok;
 }
 
+/* Points at the empty URL or at the block without one; at the cluster if there is no block. */
 static bool report_no_url(struct workspace *ws, const struct cluster *c, const struct ynode *at)
 {
     diags_addf(ws->diags, D_URL, at != NULL ? ynode_pos(at) : ynode_pos(c->key),
@@ -167,11 +229,16 @@ static bool read_text(struct workspace *ws, const struct ynode *block, const cha
     return true;
 }
 
+/* Empty text is as good as none. */
 static const struct ynode *unless_empty(const struct ynode *text)
 {
     return ynode_truthy(text) ? text : NULL;
 }
 
+/* The block is taken as a whole. A cluster with one of its own, be it empty, gets nothing from the
+ * defaults': URL, secret and prefix belong together, and a mixture could register runners with
+ * credentials that are meant for somebody else. Only runner_group may be null, for none; a null in
+ * place of the others would be printed. */
 bool cluster_runner_settings(struct workspace *ws, const struct cluster *c,
                              struct runner_settings *out)
 {

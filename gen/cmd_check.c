@@ -68,7 +68,7 @@ static int compare(void *ctx, const char *name, const char *bytes, size_t n, str
     k->names = seen;
     const char *path = arena_printf(k->ws->scratch, "%s/%s", k->dir, name);
     if (hfc_file_read(AT_FDCWD, path, &old, &why) < 0) {
-        if (why.errnum != ENOENT)
+        if (why.errnum != ENOENT && why.errnum != ENOTDIR)
             return hfc_error_set(err, why.errnum, "%s", path);
         show(k, name, NULL, bytes, n);
     } else if (old.len != n || memcmp(old.data, bytes, n) != 0) {
@@ -77,6 +77,7 @@ static int compare(void *ctx, const char *name, const char *bytes, size_t n, str
     return 0;
 }
 
+/* A cluster has a few dozen files, so a list does. */
 static bool is_rendered(const struct checker *k, const char *name)
 {
     for (const struct name *n = k->names; n != NULL; n = n->next)
@@ -123,6 +124,8 @@ static void check_strangers(struct checker *k)
     }
 }
 
+/* The names are in the scratch memory, which each cluster resets: so they are forgotten before.
+ * With clusters given, others are not looked at, because generate would leave them alone. */
 static int check(struct generator *g, struct checker *k, const struct generated_flags *f,
                  struct hfc_error *err)
 {
@@ -130,11 +133,16 @@ static int check(struct generator *g, struct checker *k, const struct generated_
     const char *const *ids;
     size_t n = generate_ids(g->ws, f->argc, f->argv, &ids);
 
+    if (generated_guard(k->dir, err) < 0)
+        return -1;
     for (size_t i = 0; i < n; i++) {
         k->names = NULL;
+        size_t errors = diags_errors(g->ws->diags);
         if (generate_cluster(g, ids[i], &sink, err) < 0)
             return -1;
-        check_surplus(k, ids[i]);
+        /* What an error kept from being rendered would not go. */
+        if (diags_errors(g->ws->diags) == errors)
+            check_surplus(k, ids[i]);
     }
     if (f->argc == 0)
         check_strangers(k);

@@ -38,6 +38,7 @@ static const struct ynode *load(struct workspace *ws, const struct workspace_pat
     return ws->clusters_file->doc.root;
 }
 
+/* What stands behind the last word that has a meaning is ignored, as scripts may pass more. */
 static enum query_result ask(const struct ynode *root, int argc, char **argv, struct hfc_buf *out,
                              struct hfc_error *err)
 {
@@ -47,6 +48,9 @@ static enum query_result ask(const struct ynode *root, int argc, char **argv, st
     return query_answer(root, &q, out, err);
 }
 
+/* Not by way of cli_open(), which checks more than a query needs. The file is read before the
+ * arguments are looked at, so a broken one fails whatever is asked. A write that failed must not
+ * look like an empty answer. */
 static int answer(const struct command *self, const struct workspace_paths *paths, int argc,
                   char **argv)
 {
@@ -82,6 +86,7 @@ static int run(const struct command *self, int argc, char **argv)
     char *query[] = {list_query};
     int words, rc = cli_parse(self, argc, argv, options, true, &words);
 
+    /* 1 for bad usage too: scripts test for it. */
     if (rc != EXIT_OK)
         return rc == CLI_HELP ? EXIT_OK : EXIT_FINDINGS;
     cli_env_paths(&paths);

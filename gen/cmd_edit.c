@@ -49,8 +49,12 @@ static int parse(const struct command *self, int argc, char **argv, struct flags
     return EXIT_OK;
 }
 
+/* A name that nobody knows is most likely misspelt, and no deployment would complain about it. */
 static bool known_module(struct workspace *ws, const char *module)
 {
+    /* It becomes part of a path below. */
+    if (*module == '\0' || strchr(module, '/') != NULL || *module == '.')
+        return false;
     for (uint32_t i = 0; ws->clusters != NULL && i < ws->clusters->n; i++)
         if (list_has(ynode_get(ws->clusters->entries[i].value, "modules"), module))
             return true;
@@ -115,6 +119,7 @@ static void show(const struct source *old, const struct source *new)
     (void)fwrite(diff.data, 1, diff.len, stdout);
 }
 
+/* The diff is shown even when it is applied: it is the record of what was done. */
 static void apply(struct workspace *ws, const struct flags *f, const struct source *new)
 {
     const struct source *old = ws->clusters_file->doc.src;

@@ -9,6 +9,7 @@
 #include "cli.h"
 #include "generate.h"
 #include "suggest.h"
+#include "visible.h"
 
 static const char help_text[] =
     "With CLUSTER: its settings, modules and template blocks. With RUNNER (a runner's name): the "
@@ -56,9 +57,12 @@ static void print_origin(const struct ynode *from)
         line++;
         len--;
     }
-    printf("    %s:%u:%u: %.*s\n", from->src->path, from->line, from->col, (int)len, line);
+    printf("    %s:%u:%u: ", from->src->path, from->line, from->col);
+    visible_print(line, len, stdout);
+    putchar('\n');
 }
 
+/* In Python notation, so that line breaks and blanks at the ends of a snippet can be seen. */
 static void print_value(const char *name, struct text value, const char *rule,
                         const struct ynode *from)
 {
@@ -79,7 +83,9 @@ static void print_setting(const char *name, const struct ynode *n, const char *m
         return;
     }
     ynode_str(n, &text);
-    printf("%s: %s\n", name, text.data);
+    printf("%s: ", name);
+    visible_print(text.data, text.len, stdout);
+    putchar('\n');
     print_origin(n);
 }
 
@@ -99,6 +105,7 @@ static void explain_runner_settings(struct workspace *ws, const struct cluster *
     print_setting("  scheduler_name", s.scheduler, "none: each definition's own");
 }
 
+/* Each value with the place it comes from, which for runner settings may be the defaults' block. */
 static void explain_cluster(struct workspace *ws, const struct cluster *c)
 {
     bool keep[BLOCK_TAGS];
@@ -119,6 +126,7 @@ static void explain_cluster(struct workspace *ws, const struct cluster *c)
     explain_runner_settings(ws, c);
 }
 
+/* PLACEHOLDERS if there is none of that name, which also stands for all of them. */
 static size_t find_placeholder(const char *name)
 {
     size_t i = 0;
@@ -147,8 +155,9 @@ static const struct input *find_definition(struct workspace *ws, const char *mod
     const char *dir = layout_defs(ws->scratch, &ws->layout, module);
     const struct input_dir *defs = inputs_dir(ws->inputs, dir);
 
+    /* A file that does not parse may be the one that is asked for: so it is named. */
     for (size_t i = 0; i < defs->n; i++)
-        if (defs->files[i]->state == INPUT_OK &&
+        if (input_report(defs->files[i], D_SYNTAX, ws->diags) &&
             ynode_is_text(ynode_get(runner_node(defs->files[i]), "name"), name))
             return defs->files[i];
     return NULL;
@@ -198,6 +207,7 @@ static void explain(struct workspace *ws, const struct flags *f, size_t only)
     if (!cluster_resolve(ws, f->words[0], &c))
         return;
     generator_open(&g, ws, f->image);
+    /* Everything else can be explained without an image. */
     g.image_optional = true;
     if (f->words[1] == NULL)
         explain_cluster(ws, &c);

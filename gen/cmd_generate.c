@@ -28,6 +28,7 @@ static int put_file(void *ctx, const char *name, const char *bytes, size_t n, st
     return output_file(ctx, name, bytes, n, err);
 }
 
+/* A linear search: clusters are given by hand when others are to be kept. */
 static bool is_selected(const char *name, const char *const *ids, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -74,6 +75,8 @@ static long write_clusters(struct generator *g, struct output *output, const cha
     return files;
 }
 
+/* A cluster that does not exist ends it before anything is staged. The staging folder becomes the
+ * output only after the last file, and only without any error: the last good output survives. */
 static int generate(struct generator *g, const struct generated_flags *f, struct hfc_error *err)
 {
     const char *const *ids;

@@ -26,6 +26,8 @@ struct flags {
     const char *defs, *out, *template, *module, *nodepools, *image, *cluster;
 };
 
+/* First the environment, then the flags over it. Paths that are set but empty mean the current
+ * folder; an image may be empty, but must be set. */
 static void flags_from_env(struct flags *f)
 {
     f->defs = cli_env_path("ARC_RUNNERS_DEFS_DIR");
@@ -60,6 +62,8 @@ static int put_file(void *ctx, const char *name, const char *bytes, size_t n, st
     return output_file(ctx, name, bytes, n, err);
 }
 
+/* Another module changes neither folder: the scripts of variants set definitions, output and module
+ * together, and share the template. */
 static void fill_defaults(struct workspace *ws, struct flags *f)
 {
     if (f->defs == NULL)
@@ -116,6 +120,8 @@ failed:
     return -1;
 }
 
+/* The template is compiled even when the cluster is unusable, and the other way round: findings of
+ * both are reported in one run. */
 static void generate(struct workspace *ws, struct flags *f)
 {
     struct cluster c;

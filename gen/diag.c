@@ -180,6 +180,19 @@ size_t diags_warnings(const struct diags *d)
     return d->count - d->errors;
 }
 
+size_t diags_drop_warnings(struct diags *d)
+{
+    size_t kept = 0, dropped = diags_warnings(d);
+
+    for (size_t i = 0; i < d->count; i++)
+        if (diag_code_severity(d->items[i].code) == DIAG_ERROR)
+            d->items[kept++] = d->items[i];
+    d->count = kept;
+    /* The table of what has been seen points at old places: nothing may be added from here on. */
+    d->nslots = 0;
+    return dropped;
+}
+
 size_t diags_count(const struct diags *d)
 {
     return d->count;

@@ -56,6 +56,9 @@ size_t diags_errors(const struct diags *d);
 size_t diags_warnings(const struct diags *d);
 size_t diags_count(const struct diags *d);
 
+/* Forgets the warnings; how many there were. Nothing can be added afterwards. */
+size_t diags_drop_warnings(struct diags *d);
+
 /* In the order of report; i < diags_count(). */
 const struct diag *diags_get(const struct diags *d, size_t i);
 

@@ -31,13 +31,7 @@ const char *diag_severity_name(const struct diag *item)
 
 static void put_visible(const char *text, FILE *to)
 {
-    size_t n = strlen(text);
-
-    for (size_t i = 0; i < n;) {
-        struct glyph g = visible_glyph(text + i, n - i);
-        fwrite(g.text, 1, g.len, to);
-        i += g.taken;
-    }
+    visible_print(text, strlen(text), to);
 }
 
 static void put_times(char c, unsigned n, FILE *to)

@@ -17,6 +17,7 @@
 
 enum { TEXT_MAX = 1024 * 1024 }; /* of one string; the rest is cut off */
 
+/* A new reference, which the caller gives away with one of jansson's _new functions. */
 static json_t *text_json(const char *text)
 {
     hfc_autobuf struct hfc_buf clean;
@@ -34,6 +35,7 @@ static json_t *text_json(const char *text)
     return json_stringn(clean.data, clean.len);
 }
 
+/* A key without a value is left out, not null: fewer cases for who reads it. */
 static void set_text(json_t *object, const char *key, const char *text)
 {
     if (text != NULL)
@@ -45,6 +47,8 @@ static void set_number(json_t *object, const char *key, size_t n)
     (void)json_object_set_new(object, key, json_integer((json_int_t)n));
 }
 
+/* Takes the value over. ASCII only, so that nothing in an input can steer the terminal or turn the
+ * direction of writing where the log is read. */
 static void dump(json_t *value, size_t flags, FILE *to)
 {
     (void)json_dumpf(value, to, flags | JSON_ENSURE_ASCII);
@@ -98,6 +102,8 @@ static json_t *help_json(const char *id)
     return message_json(text);
 }
 
+/* GitHub shows the rule's title with each alert, so a rule stands in the log for every code used.
+ */
 static json_t *rule_json(const struct diag *item)
 {
     json_t *o = json_object(), *configuration = json_object();
@@ -150,6 +156,7 @@ static void add_note(struct hfc_buf *text, const char *label, const char *note)
         hfc_buf_printf(text, "\n%s: %s", label, note);
 }
 
+/* SARIF has no place for found, expected and hint: they are lines of the message. */
 static json_t *result_json(const struct diag *item, size_t rule)
 {
     hfc_autobuf struct hfc_buf text;
@@ -189,6 +196,8 @@ static void add_results(const struct diag_list *list, json_t *rules, json_t *res
     assert(json_array_size(rules) <= DIAG_CODES);
 }
 
+/* Also printed without a single finding: an upload with no results is what closes the alerts of the
+ * one before. That columns count characters has to be said, as others count UTF-16 units. */
 void diag_print_sarif(const struct diag_list *list, FILE *to)
 {
     json_t *log = json_object(), *runs = json_array(), *run = json_object();

@@ -19,6 +19,7 @@ static const struct {
     {"hf-cache", "nodepools"},
 };
 
+/* NULL if the text would be larger than any input may be. */
 const struct source *edit_splice(struct arena *a, const struct source *src, size_t from, size_t to,
                                  const char *text)
 {
@@ -57,6 +58,7 @@ uint32_t edit_list_count(const struct edit_list *list, const char *module)
     return count;
 }
 
+/* `nodepools` and `nodepools-h100`, but not `nodepoolsx`. */
 static bool belongs_to(const struct ynode *item, const char *base)
 {
     size_t n = strlen(base);
@@ -92,6 +94,7 @@ static struct srcpos mark_pos(const struct source *src, yaml_mark_t mark)
     return (struct srcpos){src, (uint32_t)mark.line + 1, (uint32_t)mark.column + 1 + bom};
 }
 
+/* By line and column, not by the mark's index, which counts characters. */
 static size_t mark_offset(const struct source *src, yaml_mark_t mark)
 {
     struct srcpos pos = mark_pos(src, mark);
@@ -99,6 +102,7 @@ static size_t mark_offset(const struct source *src, yaml_mark_t mark)
     return source_offset(src, pos.line, pos.col);
 }
 
+/* By how much an event changes the depth. */
 static int nesting(const yaml_event_t *event)
 {
     switch (event->type) {
@@ -195,6 +199,7 @@ static const struct yentry *find_entry(const struct ydoc *doc, const char *clust
     if (entry == NULL)
         (void)refuse(at, ynode_pos(map), err, cluster,
                      "has no `modules` list; add one by hand first");
+    /* An edit would change every cluster that shares the list. */
     else if (entry->key->aliased || entry->value->aliased)
         (void)refuse(at, ynode_pos(entry->value), err, cluster,
                      "its `modules` list is shared through an anchor or `<<`; give the cluster a "
@@ -214,6 +219,7 @@ int edit_list_find(struct arena *a, const struct ydoc *doc, const char *cluster,
 
     if (entry == NULL)
         return -1;
+    /* Set on success too: what goes wrong later is about this list. */
     *at = ynode_pos(entry->value);
     *list = (struct edit_list){.src = doc->src, .node = entry->value, .n = entry->value->n};
     list->key_line = entry->key->line;
@@ -278,6 +284,8 @@ static bool same_entries(struct comparison *c, const struct ynode *x, const stru
     return true;
 }
 
+/* NaN equals NaN here, or a file that holds one could never be edited. Numbers and dates compare by
+ * their text, which the reader has made uniform. */
 static bool same_value(struct comparison *c, const struct ynode *x, const struct ynode *y,
                        int depth)
 {
@@ -311,6 +319,8 @@ static bool same_node(struct comparison *c, const struct ynode *x, const struct 
     return c->list_seen == 1 && same_list(c, x, y, depth);
 }
 
+/* The steps allowed grow with the file: plenty for a tree as large as its text, too few for a bomb,
+ * and then the edit is refused. */
 bool edit_same_otherwise(const struct ydoc *before, const struct ydoc *after, const char *cluster,
                          const char *module)
 {

@@ -18,6 +18,8 @@ void generator_close(struct generator *g)
     hfcache_free(g->hfcache);
 }
 
+/* An image given for the run beats the clusters' own, even an empty one: that is for deploy scripts
+ * which know what they pass. */
 const char *generate_image(struct generator *g, const struct cluster *c, const char **rule)
 {
     const struct ynode *tag = cluster_lookup(g->ws, c->node, "arc.runner_image_tag");
@@ -31,8 +33,10 @@ const char *generate_image(struct generator *g, const struct cluster *c, const c
             return NULL;
         return arena_printf(g->ws->scratch, "ghcr.io/actions/actions-runner:%s", tag->text);
     }
-    if (g->image_optional)
+    if (g->image_optional) {
+        *rule = "not set; needed when files are written";
         return "";
+    }
     struct diag item = {
         .code = D_IMAGE,
         .at = ynode_pos(c->key),
@@ -51,9 +55,13 @@ static bool seen_before(const struct ynode *modules, uint32_t i)
     return false;
 }
 
-static long generate_runners(struct generator *g, struct render_job *job, const char *module,
-                             const struct sink *sink, struct hfc_error *err)
+/* Capacities are zeroed by the definitions of the module `nodepools` only, not of its variants:
+ * runners have been deployed by that rule. */
+static long generate_runners(struct generator *g, struct render_job *job,
+                             const struct ynode *listed, const struct sink *sink,
+                             struct hfc_error *err)
 {
+    const char *module = listed->text;
     struct workspace *ws = g->ws;
 
     if (g->renderer == NULL)
@@ -61,6 +69,7 @@ static long generate_runners(struct generator *g, struct render_job *job, const 
     if (g->renderer == NULL)
         return 0;
     job->module = module;
+    job->listed = listed;
     job->defs = layout_defs(ws->scratch, &ws->layout, module);
     job->nodepools = layout_defs(ws->scratch, &ws->layout, "nodepools");
     job->folder = arena_printf(ws->scratch, "%s/%s/", job->cluster->id, module);
@@ -75,6 +84,8 @@ static long all_runners(struct generator *g, const struct cluster *c, const stru
     struct render_job job = {.cluster = c, .settings = &settings};
     long files = 0;
 
+    /* Over all modules at once and before any is rendered: a fleet may be missing for a runner of a
+     * module that comes later. What is found does not stop the rendering, which finds more. */
     check_fleets(g->ws, c);
     if (!cluster_runner_settings(g->ws, c, &settings))
         return 0;
@@ -83,7 +94,7 @@ static long all_runners(struct generator *g, const struct cluster *c, const stru
         const char *module = c->modules->items[i]->text;
         if (!module_is_runners(module) || seen_before(c->modules, i))
             continue;
-        long n = generate_runners(g, &job, module, sink, err);
+        long n = generate_runners(g, &job, c->modules->items[i], sink, err);
         if (n < 0)
             return -1;
         files += n;
@@ -91,6 +102,7 @@ static long all_runners(struct generator *g, const struct cluster *c, const stru
     return files;
 }
 
+/* A cluster without runner modules needs neither a URL nor an image nor fleets. */
 static bool has_runners(const struct cluster *c)
 {
     for (uint32_t i = 0; c->modules != NULL && i < c->modules->n; i++)
@@ -99,6 +111,8 @@ static bool has_runners(const struct cluster *c)
     return false;
 }
 
+/* Templates are read when the first cluster needs them, so a tree that does not use the module need
+ * not have any. */
 static long generate_hfcache(struct generator *g, const struct cluster *c, const struct sink *sink,
                              struct hfc_error *err)
 {
@@ -115,6 +129,7 @@ long generate_cluster(struct generator *g, const char *id, const struct sink *si
     struct cluster c;
     long runners = 0;
 
+    /* The table of names lives in the scratch memory: it has to go before that is reset. */
     if (g->renderer != NULL)
         renderer_forget_names(g->renderer);
     arena_reset(g->ws->scratch);
@@ -128,6 +143,17 @@ long generate_cluster(struct generator *g, const char *id, const struct sink *si
     return manifests < 0 ? -1 : runners + manifests;
 }
 
+/* An id that YAML reads as a boolean or a number (`no:`, `1:`) is refused: it could be neither
+ * given as an argument nor name a folder. An unknown one is reported before anything is rendered.
+ */
+static bool is_listed(const char *const *list, size_t n, const char *id)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(list[i], id) == 0)
+            return true;
+    return false;
+}
+
 size_t generate_ids(struct workspace *ws, int argc, char **argv, const char *const **ids)
 {
     size_t all = ws->clusters != NULL ? ws->clusters->n : 0, n = 0;
@@ -137,7 +163,7 @@ size_t generate_ids(struct workspace *ws, int argc, char **argv, const char *con
     for (int i = 0; i < argc; i++) {
         if (ynode_get(ws->clusters, argv[i]) == NULL)
             workspace_unknown_cluster(ws, argv[i]);
-        else
+        else if (!is_listed(list, n, argv[i]))
             list[n++] = argv[i];
     }
     for (size_t i = 0; argc == 0 && i < all; i++)

@@ -33,11 +33,14 @@ static int is_template(const struct dirent *e)
     return n > 9 && strcmp(e->d_name + n - 9, ".yaml.tpl") == 0;
 }
 
+/* The same order on every machine, so that findings and files come in the same order too. */
 static int by_bytes(const struct dirent **a, const struct dirent **b)
 {
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
+/* Compiles on after a template that is no good, to report them all; then none is rendered, since
+ * half of the module's manifests would be worse than yesterday's. */
 static void compile(struct hfcache *h, const char *dir)
 {
     struct arena *a = h->ws->arena;
@@ -62,12 +65,22 @@ static void compile(struct hfcache *h, const char *dir)
     free(entries);
 }
 
-/* The block scalar that the line goes into could not hold a control character. */
-static bool has_control(const char *line, size_t n)
+/* A block scalar cannot hold what YAML does not count as printable. */
+static bool is_printable(uint32_t c)
 {
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned char)line[i] < 0x20 && line[i] != '\t')
+    return c == '\t' || (c >= 0x20 && c <= 0x7e) || (c >= 0xa0 && c < 0xfffe && c != 0xfeff) ||
+           (c >= 0x10000 && (c & 0xfffe) != 0xfffe);
+}
+
+static bool has_unprintable(const char *line, size_t n)
+{
+    uint32_t c;
+
+    for (size_t i = 0; i < n;) {
+        i += utf8_next(line + i, n - i, &c);
+        if (c != UTF8_BAD && !is_printable(c))
             return true;
+    }
     return false;
 }
 
@@ -93,7 +106,7 @@ static void read_models(struct hfcache *h, const char *path)
     for (uint32_t i = 1; i <= source_lines(src); i++) {
         size_t n;
         const char *line = source_line(src, i, &n);
-        if (has_control(line, n)) {
+        if (has_unprintable(line, n)) {
             diags_addf(ws->diags, D_MODELS, (struct srcpos){src, i, 1},
                        "the line holds a control character");
             h->usable = false;
@@ -101,6 +114,11 @@ static void read_models(struct hfcache *h, const char *path)
         hfc_buf_str(&body, i > 1 ? "\n" : "");
         hfc_buf_str(&body, n > 0 ? "    " : "");
         hfc_buf_add(&body, line, n);
+    }
+    if (hfc_buf_failed(&body)) {
+        diags_addf(ws->diags, D_MODELS, srcpos_file(src), "the list is longer than %d bytes",
+                   RENDERED_MAX);
+        h->usable = false;
     }
     /* The template's own line break follows. */
     while (body.len > 0 && body.data[body.len - 1] == '\n')
@@ -131,6 +149,7 @@ static bool is_blank(const struct hfc_buf *b)
     return strspn(b->data, " \n") == b->len;
 }
 
+/* Settings are checked even when the templates are unusable, so that both are reported at once. */
 long hfcache_render(struct hfcache *h, const struct cluster *c, const struct sink *sink,
                     struct hfc_error *err)
 {

@@ -32,6 +32,7 @@ const char *const hfcache_names[HFCACHE_VALUES + 1] = {
     [HV_MODELS_TXT] = "MODELS_TXT",
 };
 
+/* Retired keys are listed too: they are known, and reported as what they are. */
 static const char *const hf_keys[] = {
     "namespace",
     "image",
@@ -70,6 +71,7 @@ static bool is_dns_label(const char *text)
            text[n - 1] != '-';
 }
 
+/* Ports and digests pass: a colon or an at sign between other characters does no harm. */
 static bool is_image(const char *text)
 {
     return *text != '\0' && shape_is_harmless((struct text){text, strlen(text)});
@@ -79,12 +81,13 @@ static bool is_image(const char *text)
 static bool is_amount(const char *text, const char *units)
 {
     size_t digits = strspn(text, DIGITS), n = strlen(text + digits);
-    char unit[8];
 
-    if (digits == 0 || digits > 15 || text[0] == '0' || n == 0 || n > 4)
+    if (digits == 0 || digits > 15 || text[0] == '0' || n == 0)
         return false;
-    (void)snprintf(unit, sizeof(unit), "%s ", text + digits);
-    return strstr(units, unit) != NULL;
+    for (const char *unit = units; *unit != '\0'; unit += strcspn(unit, " ") + 1)
+        if (strcspn(unit, " ") == n && memcmp(unit, text + digits, n) == 0)
+            return true;
+    return false;
 }
 
 static bool is_memory(const char *text)
@@ -92,6 +95,7 @@ static bool is_memory(const char *text)
     return is_amount(text, "Ki Mi Gi ");
 }
 
+/* A percentage is of the disk that the cache lies on, so there is nothing above 100. */
 static bool is_cache_size(const char *text)
 {
     size_t n = strlen(text);
@@ -121,6 +125,7 @@ static bool is_schedule(const char *text)
     return fields == 5;
 }
 
+/* The partition is left open: there are aws-cn and aws-us-gov. */
 static bool is_role_arn(const char *text)
 {
     return strncmp(text, "arn:", 4) == 0 && strstr(text, ":role/") != NULL &&
@@ -295,6 +300,7 @@ static bool read_identity(struct workspace *ws, const struct cluster *c, struct 
     return true;
 }
 
+/* Only checked: it goes into the runners' template, not into the module's. */
 static bool read_offline(struct workspace *ws, const struct cluster *c)
 {
     const struct ynode *n = cluster_lookup(ws, c->node, "hf_cache.offline");
@@ -303,6 +309,8 @@ static bool read_offline(struct workspace *ws, const struct cluster *c)
            refuse(ws, n, "hf_cache.offline", "true or false");
 }
 
+/* Dotted look-ups pass over a block that is not a mapping as if it were not there; so that is told
+ * here. */
 static bool check_block(struct workspace *ws, const struct ynode *owner)
 {
     const struct ynode *block = ynode_get(owner, "hf_cache");
@@ -315,6 +323,9 @@ static bool check_block(struct workspace *ws, const struct ynode *owner)
     return true;
 }
 
+/* The order counts in two places: the roles are named after the cluster, so its identity comes
+ * first; and the old name of the cache's size overwrites the default that the table has put there.
+ */
 bool hfcache_settings(struct workspace *ws, const struct cluster *c, struct text *values)
 {
     bool ok = check_block(ws, c->node);

@@ -10,6 +10,7 @@
 
 #include "cleanup.h"
 
+/* In the arena and never moved: callers keep pointers to what is in it for the whole run. */
 struct file_slot {
     struct input file;
     bool looked_at;
@@ -50,6 +51,7 @@ static void load(struct arena *a, struct input *file)
 
     if (source_load(a, file->path, &src, &err) < 0) {
         file->state = INPUT_UNREADABLE;
+        /* Without the path, which the finding shows anyway. */
         file->why = arena_strdup(a, err.errnum != 0 ? strerrordesc_np(err.errnum) : err.msg);
         /* A place to point at; the file has no lines. */
         file->doc.src = source_from_text(a, file->path, "", 0);
@@ -75,6 +77,18 @@ const struct input *inputs_file(struct inputs *in, const char *path)
     return &slot->file;
 }
 
+bool inputs_dir_report(const struct input_dir *dir, struct diags *d)
+{
+    for (size_t i = 0; i < dir->nignored; i++)
+        diags_addf(d, W_IGNORED_FILE, (struct srcpos){0}, "%s/%s is not read: only *.yaml is",
+                   dir->path, dir->ignored[i]);
+    if (dir->why == NULL)
+        return true;
+    diags_addf(d, D_UNREADABLE, (struct srcpos){0}, "cannot read the folder %s: %s", dir->path,
+               dir->why);
+    return false;
+}
+
 bool inputs_first_look(struct inputs *in, const struct input *file)
 {
     struct file_slot *slot;
@@ -86,11 +100,19 @@ bool inputs_first_look(struct inputs *in, const struct input *file)
     return first;
 }
 
-static int is_definition(const struct dirent *e)
+/* Hidden names are definitions, `.yml` and `.YAML` are none: the same files that the deployed
+ * runners have been made from. */
+static bool ends_with(const char *name, const char *end, bool any_case)
 {
-    size_t n = strlen(e->d_name);
+    size_t n = strlen(name), k = strlen(end);
 
-    return n >= 5 && memcmp(e->d_name + n - 5, ".yaml", 5) == 0;
+    return n >= k && (any_case ? strcasecmp : strcmp)(name + n - k, end) == 0;
+}
+
+/* What is, or was probably meant to be, a definition. */
+static int is_candidate(const struct dirent *e)
+{
+    return ends_with(e->d_name, ".yaml", true) || ends_with(e->d_name, ".yml", true);
 }
 
 static int by_bytes(const struct dirent **a, const struct dirent **b)
@@ -98,24 +120,28 @@ static int by_bytes(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
+/* A folder that is not there is an empty one: where definitions are needed, having none is
+ * reported. */
 static void list(struct inputs *in, struct input_dir *dir)
 {
     struct dirent **entries = NULL;
-    int n = scandir(dir->path, &entries, is_definition, by_bytes);
+    int n = scandir(dir->path, &entries, is_candidate, by_bytes);
 
-    if (n <= 0) {
-        free(entries);
-        return;
-    }
-    const struct input **files = arena_array_of(in->arena, const struct input *, (size_t)n);
+    if (n < 0 && errno != ENOENT)
+        dir->why = arena_strdup(in->arena, strerrordesc_np(errno));
+    const struct input **files = arena_array_of(in->arena, const struct input *, n > 0 ? n : 0);
+    const char **ignored = arena_array_of(in->arena, const char *, n > 0 ? n : 0);
     for (int i = 0; i < n; i++) {
-        char *path = arena_printf(in->arena, "%s/%s", dir->path, entries[i]->d_name);
-        files[i] = inputs_file(in, path);
+        const char *name = entries[i]->d_name;
+        if (ends_with(name, ".yaml", false))
+            files[dir->n++] = inputs_file(in, arena_printf(in->arena, "%s/%s", dir->path, name));
+        else
+            ignored[dir->nignored++] = arena_strdup(in->arena, name);
         free(entries[i]);
     }
     free(entries);
     dir->files = files;
-    dir->n = (size_t)n;
+    dir->ignored = ignored;
 }
 
 const struct input_dir *inputs_dir(struct inputs *in, const char *path)
@@ -132,6 +158,7 @@ const struct input_dir *inputs_dir(struct inputs *in, const char *path)
     return &slot->dir;
 }
 
+/* Where the construct began is often nearer to the mistake than where it could not go on. */
 static void report_syntax(const struct input *file, enum diag_code code, struct diags *d)
 {
     const struct yerror *e = &file->yerr;
@@ -156,6 +183,7 @@ bool input_report(const struct input *file, enum diag_code syntax, struct diags 
         report_syntax(file, syntax, d);
         return false;
     }
+    /* YAML readers keep the last of two values without a word, and a reviewer sees the first. */
     for (size_t i = 0; i < file->doc.ndups; i++) {
         const struct ydup *dup = &file->doc.dups[i];
         diags_addf(d, D_DUPLICATE_KEY, ynode_pos(dup->again),

@@ -33,6 +33,9 @@ struct input_dir {
     const char *path;
     const struct input *const *files;
     size_t n;
+    const char *const *ignored; /* names of *.yml, *.YAML and the like */
+    size_t nignored;
+    const char *why; /* NULL, or why the folder cannot be read */
 };
 
 struct inputs *inputs_new(struct arena *a);
@@ -40,6 +43,10 @@ void inputs_free(struct inputs *in); /* NULL is fine; the documents belong to th
 
 const struct input *inputs_file(struct inputs *in, const char *path);
 const struct input_dir *inputs_dir(struct inputs *in, const char *path);
+
+/* Reports a folder that is there but cannot be read, and files in it that look like definitions but
+ * end otherwise; true if the folder is usable. */
+bool inputs_dir_report(const struct input_dir *dir, struct diags *d);
 
 /* True the first time it is asked of a file: for checks that need not be made for every cluster. */
 bool inputs_first_look(struct inputs *in, const struct input *file);

@@ -67,6 +67,9 @@ static const char *tidy(const char *path)
     return strncmp(path, "./", 2) == 0 && path[2] != '\0' ? path + 2 : path;
 }
 
+/* A clusters.yaml that is given may lie anywhere, so it says nothing about the tree; without a tree
+ * the definitions are looked for in the current folder. Which tree it is, is told by the file that
+ * only this repository's has. */
 int layout_find(struct arena *a, const char *root, const char *clusters_yaml, const char *hint,
                 struct layout *out, struct hfc_error *err)
 {
@@ -83,6 +86,7 @@ int layout_find(struct arena *a, const char *root, const char *clusters_yaml, co
     return 0;
 }
 
+/* A variant has a dash behind the name: `arc-runnersx` is some other module. */
 bool module_is_runners(const char *module)
 {
     return strcmp(module, "arc-runners") == 0 || strncmp(module, "arc-runners-", 12) == 0;
@@ -144,6 +148,7 @@ static const char *shipped(struct arena *a, const char *name)
     return NULL;
 }
 
+/* If neither exists it is the tree's own path that is reported, as that is the one to create. */
 const char *layout_hf_templates(struct arena *a, const struct layout *l)
 {
     const char *own = below(a, l, "modules/hf-cache/templates", "templates/hf-cache");

@@ -1,4 +1,5 @@
 /* main.c: finds the subcommand and hands over. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -68,5 +69,8 @@ int main(int argc, char **argv)
     }
     int rc = c->run(c, argc - 1, argv + 1);
     /* What did not reach the reader of our output must not look like success. */
-    return fflush(stdout) != 0 && rc == EXIT_OK ? EXIT_FINDINGS : rc;
+    if (ferror(stdout) == 0 && fflush(stdout) == 0)
+        return rc;
+    cli_error("cannot write the output: %s", strerror(errno));
+    return rc == EXIT_OK ? EXIT_FINDINGS : rc;
 }

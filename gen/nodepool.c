@@ -12,6 +12,7 @@
 
 static const char *const root_keys[] = {"fleet", "fleets", "nodepool", NULL};
 static const char *const fleet_keys[] = {"name", "exclude_regions", "instances", NULL};
+static const char *const instance_keys[] = {"type", NULL};
 static const char *const pool_keys[] = {"name", "exclude_regions", "instance_type", NULL};
 
 /* Grows while definitions are read; `region` decides what goes where. */
@@ -39,6 +40,7 @@ static void *grown(struct arena *a, const void *old, size_t n, size_t *room, siz
     return bigger;
 }
 
+/* A type may come twice; the list is only ever searched. */
 static void exclude_type(struct collector *c, const struct ynode *type)
 {
     if (type == NULL || type->type != Y_STR || type->n == 0)
@@ -58,6 +60,8 @@ static const struct fleet *find_fleet(const struct fleet *list, size_t n, const 
     return NULL;
 }
 
+/* A job chooses its fleet by a node label, so two files with one name would mix their nodes. Within
+ * a file it is meant: the first definition counts. */
 static void add_fleet(struct collector *c, const char *name, const struct ynode *at)
 {
     const struct fleet *prior = find_fleet(c->fleets, c->nfleets, name);
@@ -75,6 +79,8 @@ static void add_fleet(struct collector *c, const char *name, const struct ynode 
     c->fleets[c->nfleets++] = (struct fleet){name, c->origin};
 }
 
+/* A text in place of the list is refused: searched for a substring, a region would be excluded by
+ * every longer one that contains it. */
 static bool excludes_region(struct collector *c, const struct ynode *def)
 {
     const struct ynode *regions = ynode_get(def, "exclude_regions");
@@ -86,6 +92,8 @@ static bool excludes_region(struct collector *c, const struct ynode *def)
     return c->region[0] != '\0' && list_has(regions, c->region);
 }
 
+/* An available fleet gives its name, an excluded one its instance types. A type counts as excluded
+ * even if another fleet offers it: which nodes come up cannot be told from here. */
 static void read_fleet(struct collector *c, const struct ynode *fleet)
 {
     if (fleet == NULL || fleet->type != Y_MAP)
@@ -135,6 +143,15 @@ static void check_map_keys(struct diags *d, const struct ynode *map, const char 
         check_keys(d, map, known, NULL);
 }
 
+static void check_fleet_keys(struct diags *d, const struct ynode *fleet)
+{
+    const struct ynode *instances = ynode_get(fleet, "instances");
+
+    check_map_keys(d, fleet, fleet_keys);
+    for (uint32_t i = 0; instances != NULL && instances->type == Y_SEQ && i < instances->n; i++)
+        check_map_keys(d, instances->items[i], instance_keys);
+}
+
 /* Misspelt keys, once a file however many clusters read it. */
 static void check_definition_keys(struct workspace *ws, const struct input *file)
 {
@@ -144,12 +161,14 @@ static void check_definition_keys(struct workspace *ws, const struct input *file
     if (!inputs_first_look(ws->inputs, file))
         return;
     check_map_keys(ws->diags, root, root_keys);
-    check_map_keys(ws->diags, ynode_get(root, "fleet"), fleet_keys);
+    check_fleet_keys(ws->diags, ynode_get(root, "fleet"));
     for (uint32_t i = 0; fleets != NULL && fleets->type == Y_SEQ && i < fleets->n; i++)
-        check_map_keys(ws->diags, fleets->items[i], fleet_keys);
+        check_fleet_keys(ws->diags, fleets->items[i]);
     check_map_keys(ws->diags, ynode_get(root, "nodepool"), pool_keys);
 }
 
+/* A syntax error is forgiven where it is only a warning; a file that cannot be read never is,
+ * because what it excludes is unknown. */
 static void read_file(struct collector *c, const struct input *file, enum diag_code syntax)
 {
     if (!input_report(file, syntax, c->ws->diags)) {
@@ -160,6 +179,7 @@ static void read_file(struct collector *c, const struct input *file, enum diag_c
     read_definition(c, file->doc.root);
 }
 
+/* Without a region nothing is excluded, and the files are not even read. */
 bool nodepool_excluded(struct workspace *ws, struct arena *a, const char *dir, const char *region,
                        struct fleets *out)
 {
@@ -169,6 +189,7 @@ bool nodepool_excluded(struct workspace *ws, struct arena *a, const char *dir, c
     if (region[0] == '\0')
         return true;
     const struct input_dir *files = inputs_dir(ws->inputs, dir);
+    c.ok = inputs_dir_report(files, ws->diags);
     for (size_t i = 0; i < files->n; i++)
         read_file(&c, files->files[i], W_NODEPOOL_SKIPPED);
     out->excluded = c.excluded;
@@ -176,6 +197,8 @@ bool nodepool_excluded(struct workspace *ws, struct arena *a, const char *dir, c
     return c.ok;
 }
 
+/* In the order of the cluster's list, then by file name: whoever comes first owns a fleet's name.
+ * Unlike the zeroing of capacities this goes by the region with its default. */
 bool nodepool_fleets(struct workspace *ws, struct arena *a, const struct cluster *c,
                      struct fleets *out)
 {
@@ -186,6 +209,7 @@ bool nodepool_fleets(struct workspace *ws, struct arena *a, const struct cluster
         if (!module_is_nodepools(module))
             continue;
         const struct input_dir *files = inputs_dir(ws->inputs, layout_defs(a, &ws->layout, module));
+        col.ok &= inputs_dir_report(files, ws->diags);
         for (size_t k = 0; k < files->n; k++) {
             col.origin = arena_printf(a, "%s/%s", module, files->files[k]->name);
             read_file(&col, files->files[k], D_SYNTAX);

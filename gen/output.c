@@ -38,7 +38,8 @@ struct output {
     const char *dir;                 /* as the user gave it */
     const char *base, *staging_name; /* in the parent */
     int parent, staging, new;
-    int old; /* the target as it was, -1: there was none */
+    int old;       /* the target as it was, -1: there was none */
+    bool stranded; /* a failed swap left the old state in the staging folder */
     const struct kept *kept;
     struct output_counts counts;
     unsigned long replaced; /* of counts.written: the old target had a file there */
@@ -169,12 +170,22 @@ static int open_target(struct output *o, struct hfc_error *err)
     return o->old < 0 ? hfc_error_set(err, errno, "%s", o->dir) : 0;
 }
 
+static bool is_there(int dirfd, const char *name)
+{
+    return faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 /* Undoes what a killed run has left: puts the old state back if there is no target, removes the
  * rest. */
 static int recover(struct output *o, struct hfc_error *err)
 {
-    if (faccessat(o->parent, o->base, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
-        renameat(o->staging, "old", o->parent, o->base) < 0 && errno != ENOENT)
+    bool target = is_there(o->parent, o->base), old = is_there(o->staging, "old");
+
+    /* With "new" gone the swap was complete; with it there, the target is somebody else's. */
+    if (old && target && is_there(o->staging, "new"))
+        return hfc_error_set(err, EEXIST, "%s is in the way of its old state in %s/old: move one",
+                             o->dir, o->staging_name);
+    if (old && !target && renameat(o->staging, "old", o->parent, o->base) < 0)
         return hfc_error_set(err, errno, "cannot put %s back", o->dir);
     return tree_clear(o->staging, o->staging_name, err);
 }
@@ -322,8 +333,9 @@ int output_file(struct output *o, const char *name, const char *bytes, size_t n,
         o->counts.unchanged++;
         return 0;
     }
-    if (hfc_file_create(o->folder_new, last, bytes, n, 0666, err) < 0)
-        return hfc_error_prefix(err, "%s", o->dir);
+    struct hfc_error why;
+    if (hfc_file_create(o->folder_new, last, bytes, n, 0666, &why) < 0)
+        return hfc_error_set(err, why.errnum, "%s/%s", o->dir, name);
     o->counts.written++;
     o->replaced += existed;
     return 0;
@@ -382,7 +394,8 @@ static int swap_in_two_steps(struct output *o)
         return 0;
     }
     int why = errno;
-    (void)renameat(o->staging, "old", o->parent, o->base);
+    /* Somebody may have put something into the target's place: then "old" is the only copy. */
+    o->stranded = output_calls.rename(o->staging, "old", o->parent, o->base) < 0;
     errno = why;
     return -1;
 }
@@ -414,6 +427,10 @@ int output_commit(struct output *o, struct output_counts *counts, struct hfc_err
         rc = swap(o, err);
     if (rc == 0 && counts != NULL)
         *counts = o->counts;
+    if (o->stranded) {
+        output_free(o);
+        return hfc_error_prefix(err, "the old state is in %s/old", o->staging_name);
+    }
     /* The new state is in place; what cannot be removed now, the next run will name. */
     output_abort(o);
     return rc;

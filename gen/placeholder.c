@@ -41,6 +41,7 @@ static struct text normalized_name(struct arena *a, const struct runner *r)
     return (struct text){copy, name.n};
 }
 
+/* The unit is printed behind empty text too. */
 static struct text disk_size(struct arena *a, const struct runner *r)
 {
     struct field_value f = r->f[F_DISK];
@@ -69,6 +70,7 @@ static struct text gpu_affinity(struct arena *a, const struct runner *r)
                                        : "");
 }
 
+/* Request and limit share it: Kubernetes wants them equal for devices. */
 static struct text gpu_resource(struct arena *a, const struct runner *r)
 {
     return wrap(a, &r->f[F_GPU], "\n              nvidia.com/gpu: \"", "\"");
@@ -96,16 +98,20 @@ static struct text class_affinity(struct arena *a, const struct runner *r)
                 CLASS_TERMS "In\n                    values:\n                      - \"", "\"\n");
 }
 
+/* The key as well, since without a maximum it must not be there at all. */
 static struct text max_runners_line(struct arena *a, const struct runner *r)
 {
     return wrap(a, &r->f[F_MAX], "maxRunners: ", "");
 }
 
+/* Alone on its line in the template. Left empty, it adds to a run of blank lines, and those are
+ * collapsed. */
 static struct text scheduler_line(struct arena *a, const struct runner *r)
 {
     return wrap(a, &r->f[F_SCHEDULER], "      schedulerName: ", "");
 }
 
+/* `field` decides the value even where `make` gives it its form: `explain` asks for it. */
 struct placeholder {
     const char *name;
     enum field field;

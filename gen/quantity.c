@@ -18,6 +18,7 @@ struct span {
     size_t n;
 };
 
+/* As Python's strip(): more than ASCII's white space. */
 static struct span trim(struct span s)
 {
     utf8_trim(&s.p, &s.n);
@@ -71,6 +72,7 @@ static struct span cut_suffix(struct span s, unsigned *base, unsigned *power)
     return s;
 }
 
+/* Exact at any length: a double would lose bytes from 8 PiB on. */
 static const char *multiply(struct arena *a, const char *text, const char *digits, unsigned base,
                             unsigned power)
 {
@@ -98,6 +100,7 @@ const char *memory_bytes(struct arena *a, const char *text, size_t n)
     struct span number = trim(cut_suffix((struct span){text, n}, &base, &power));
     const char *digits;
 
+    /* Twice, as every second character may be an underscore. */
     if (number.n == 0 || number.n > DIGITS_MAX * 2 || memchr(number.p, '\0', number.n) != NULL)
         return NULL;
     char *plain = arena_alloc(a, number.n + 1);
@@ -128,12 +131,15 @@ static bool is_decimal_float(const char *p)
     return *p == '\0';
 }
 
+/* In any case, as Python's float() has it, and without the dot of YAML's words. */
 static bool is_float_word(const char *p)
 {
     p += *p == '+' || *p == '-';
     return strcasecmp(p, "inf") == 0 || strcasecmp(p, "infinity") == 0 || strcasecmp(p, "nan") == 0;
 }
 
+/* The form is checked before strtod() sees it, whose grammar is wider. Text that does not fit the
+ * array is refused, although Python would read it. */
 static int number_of_text(const char *text, size_t n, double *value)
 {
     struct span s = trim((struct span){text, n});
@@ -158,6 +164,7 @@ int number_of(const struct ynode *n, double *value)
         *value = n->boolean ? 1.0 : 0.0;
         return 0;
     case Y_INT:
+        /* Python does not convert an integer beyond the largest float. */
         *value = strtod(n->text, NULL);
         return isinf(*value) ? -1 : 0;
     case Y_STR:

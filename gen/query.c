@@ -7,6 +7,8 @@
 
 #include "utf8.h"
 
+/* Ends a query without an answer. `fmt` holds one %s; passed on like this, the compiler cannot see
+ * that it is a literal. */
 static enum query_result no(struct hfc_error *err, const char *fmt, const char *what)
 {
 #pragma GCC diagnostic push
@@ -30,6 +32,7 @@ bool query_each(const struct ynode *n, void (*fn)(void *ctx, const struct ynode 
         return true;
     case Y_STR:
         for (uint32_t i = 0; i < n->n;) {
+            /* A node for one character, on the stack: `fn` must not keep it. */
             char one[5] = {0};
             uint32_t c;
             size_t len = utf8_next(n->text + i, n->n - i, &c);
@@ -51,6 +54,8 @@ static void print_line(void *ctx, const struct ynode *item)
     hfc_buf_char(ctx, '\n');
 }
 
+/* A missing key counts as an empty mapping. A null or a list is left to the caller, for whom it may
+ * still be something that can be looped over. */
 static const struct ynode *clusters_of(const struct ynode *root, struct hfc_error *err)
 {
     static const struct ynode none = {.type = Y_MAP};
@@ -63,6 +68,7 @@ static const struct ynode *clusters_of(const struct ynode *root, struct hfc_erro
     return clusters != NULL ? clusters : &none;
 }
 
+/* In the order of the file, which is the order in which scripts then work through the clusters. */
 enum query_result query_list(const struct ynode *root, struct hfc_buf *out, struct hfc_error *err)
 {
     const struct ynode *clusters = clusters_of(root, err);
@@ -87,6 +93,8 @@ static const struct ynode *step(const struct ynode *n, const char *part, size_t 
     return NULL;
 }
 
+/* Walks both sides at once and chooses at the end. So a null anywhere on the cluster's side means
+ * the default, while a mapping is answered as it is and never merged with the default one. */
 const struct ynode *query_path(const struct ynode *cluster, const struct ynode *defaults,
                                const char *path)
 {
@@ -144,6 +152,8 @@ static void join_pairs(const struct ynode *n, struct hfc_buf *out)
     }
 }
 
+/* A boolean is printed for shell and Terraform; those inside a list stay True and False, as Python
+ * prints them, since that is what scripts have been getting. */
 static enum query_result answer_value(const struct ynode *n, struct hfc_buf *out)
 {
     if (n->type == Y_BOOL)
@@ -158,6 +168,8 @@ static enum query_result answer_value(const struct ynode *n, struct hfc_buf *out
     return QUERY_OK;
 }
 
+/* Only null is no answer: 0, false and empty collections beat the default argument. That may be
+ * empty too and gives an empty line, by which scripts ask without failing. */
 static enum query_result answer_path(const struct ynode *cluster, const struct ynode *defaults,
                                      const struct query *q, struct hfc_buf *out,
                                      struct hfc_error *err)
@@ -197,6 +209,8 @@ static void find_item(void *ctx, const struct ynode *item)
     f->found |= ynode_is_text(item, f->text);
 }
 
+/* Asked in a shell's `if`, so a plain no comes without a message. A text is searched as Python's
+ * `in` does; `lint` refuses such a file. */
 static enum query_result has_module(const struct ynode *cluster, const char *module,
                                     struct hfc_error *err)
 {
@@ -212,6 +226,8 @@ static enum query_result has_module(const struct ynode *cluster, const char *mod
     return f.found ? QUERY_OK : QUERY_NO;
 }
 
+/* Prints nothing at all for no modules: an empty line would be one module with an empty name to
+ * whoever reads line by line. */
 static enum query_result list_modules(const struct ynode *cluster, struct hfc_buf *out,
                                       struct hfc_error *err)
 {
@@ -222,6 +238,8 @@ static enum query_result list_modules(const struct ynode *cluster, struct hfc_bu
     return QUERY_OK;
 }
 
+/* Always one line, be it empty: scripts put it into an environment variable for the node pool
+ * generator. */
 static enum query_result enabled_modules(const struct ynode *cluster, struct hfc_buf *out,
                                          struct hfc_error *err)
 {
@@ -233,6 +251,7 @@ static enum query_result enabled_modules(const struct ynode *cluster, struct hfc
     return QUERY_OK;
 }
 
+/* Only a missing key has the fallback; an explicit null is printed. */
 static enum query_result state_bucket(const struct ynode *cluster, const char *id,
                                       struct hfc_buf *out)
 {
@@ -245,6 +264,8 @@ static enum query_result state_bucket(const struct ynode *cluster, const char *i
     return QUERY_OK;
 }
 
+/* A command hides a key of the same name. A path may be asked even of a cluster that is not a
+ * mapping, because the defaults can answer it; a command may not. */
 static enum query_result answer(const struct ynode *cluster, const struct ynode *defaults,
                                 const struct query *q, struct hfc_buf *out, struct hfc_error *err)
 {
@@ -275,6 +296,7 @@ static enum query_result answer(const struct ynode *cluster, const struct ynode 
     }
 }
 
+/* The list of known ids is cut where the message would be. */
 static enum query_result unknown(const struct ynode *clusters, const char *id,
                                  struct hfc_error *err)
 {

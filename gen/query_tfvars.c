@@ -10,6 +10,7 @@ struct overlay {
     const struct ynode *base, *defaults;
 };
 
+/* A null in `base` hides the default, unlike one in a dotted path. */
 static const struct ynode *overlay_get(const struct overlay *o, const char *key)
 {
     const struct ynode *own = ynode_get(o->base, key);
@@ -23,6 +24,7 @@ static enum query_result no(struct hfc_error *err, const char *why)
     return QUERY_NO;
 }
 
+/* The quotes are the shell's, for the script that evaluates the line; values are not escaped. */
 static void var_begin(struct hfc_buf *out, const char *name)
 {
     hfc_buf_printf(out, "%s-var=\"%s=", out->len > 0 ? " " : "", name);
@@ -43,6 +45,7 @@ static void var(struct hfc_buf *out, const char *name, const struct ynode *n, co
 static void var_lower(struct hfc_buf *out, const char *name, const struct ynode *n,
                       const char *fallback)
 {
+    /* The loop starts inside the prefix, which does not matter: there are no capitals in it. */
     size_t from = out->len;
 
     var(out, name, n, fallback);
@@ -56,6 +59,7 @@ struct roles {
     bool first, ok;
 };
 
+/* An item that is not text spoils the whole line, so that printing it first does no harm. */
 static void add_role(void *ctx, const struct ynode *item)
 {
     struct roles *r = ctx;
@@ -67,6 +71,7 @@ static void add_role(void *ctx, const struct ynode *item)
     ynode_str(item, r->out);
 }
 
+/* Nothing is printed for what is not set: an empty value would override Terraform's own default. */
 static enum query_result access_vars(const struct ynode *access, struct hfc_buf *out,
                                      struct hfc_error *err)
 {
@@ -88,6 +93,7 @@ static enum query_result access_vars(const struct ynode *access, struct hfc_buf 
     return QUERY_OK;
 }
 
+/* The order of the table is that of the line. */
 static void base_vars(const struct overlay *o, struct hfc_buf *out)
 {
     static const struct {
@@ -108,6 +114,9 @@ static void base_vars(const struct overlay *o, struct hfc_buf *out)
                                           vars[i].fallback);
 }
 
+/* Name and region are the cluster's own and have no fallback: two clusters must not share them. The
+ * line is appended only when it is complete, because Terraform would take a part of it and use its
+ * own defaults for the rest. */
 enum query_result query_tfvars(const struct ynode *cluster, const struct ynode *defaults,
                                struct hfc_buf *out, struct hfc_error *err)
 {

@@ -10,6 +10,8 @@
 #include "check.h"
 #include "shape.h"
 
+/* A runner's file has 25 KB; this only bounds what values that hold each other's placeholders do.
+ */
 enum { RENDERED_MAX = 64 * 1024 * 1024 };
 
 /* A name in use, normalised: as Kubernetes will see it. */
@@ -26,6 +28,7 @@ struct renderer {
     struct taken_name *names;
 };
 
+/* One buffer serves all files: it keeps its size from one to the next. */
 struct renderer *renderer_new(struct workspace *ws, const char *template_path)
 {
     const struct template *t = blocks_compile(ws, template_path, RUNNER_TAGS, placeholder_names);
@@ -91,6 +94,7 @@ static struct srcpos field_pos(const struct runner *runner, enum field f)
     return ynode_pos(from != NULL ? from : runner->node);
 }
 
+/* Shows the text that goes into the template, which is not always what stands in the file. */
 static void report_breaking(struct renderer *r, const struct runner *runner, enum field f)
 {
     struct diags *d = r->ws->diags;
@@ -120,6 +124,7 @@ static void check_values(struct renderer *r, const struct runner *runner, const 
         if (suspicious[f])
             safe.f[f].text = shape_stand_in(r->ws->scratch, runner->f[f].text);
     }
+    /* Nearly all runners end here, and are spared being rendered and parsed again. */
     if (!any)
         return;
     render(r, &safe, keep, &model);
@@ -127,12 +132,13 @@ static void check_values(struct renderer *r, const struct runner *runner, const 
         if (!suspicious[f])
             continue;
         struct text value = runner->f[f].text;
+        /* One at a time, so that the finding names the value that did it. */
         struct runner one = safe;
         one.f[f] = runner->f[f];
         hfc_buf_reset(&actual);
         render(r, &one, keep, &actual);
         /* A value that holds placeholders has another length once they are replaced. */
-        bool lengths = memmem(value.p, value.n, "{", 1) == NULL;
+        bool lengths = memmem(value.p, value.n, "{{", 2) == NULL;
         if (shape_breaks_line(value) ||
             !shape_same((struct text){model.data, model.len},
                         (struct text){actual.data, actual.len}, lengths))
@@ -140,6 +146,7 @@ static void check_values(struct renderer *r, const struct runner *runner, const 
     }
 }
 
+/* The name has been checked: it cannot lead out of the folder. */
 static int put(struct renderer *r, const struct render_job *job, const struct runner *runner,
                const struct sink *sink, struct hfc_error *err)
 {
@@ -150,6 +157,12 @@ static int put(struct renderer *r, const struct render_job *job, const struct ru
     return sink->put(sink->ctx, name, r->out.data, r->out.len, err);
 }
 
+/* What the block of the module itself is read for; that of arc-runners holds more. */
+static const char *const block_keys[] = {"capacity_aware_fresh_multiplier", NULL};
+
+/* Capacities are zeroed by the cluster's own region, not by the default one. The multiplier comes
+ * from the cluster's block named like the module, and from nowhere else: arc-runners-h100 does not
+ * look into the block of arc-runners. */
 bool render_context(struct workspace *ws, const struct render_job *job, struct fleets *zeroed,
                     struct runner_context *out)
 {
@@ -171,6 +184,7 @@ bool render_context(struct workspace *ws, const struct render_job *job, struct f
         return ok;
     if (!check_type(ws->diags, block, job->module, Y_MAP))
         return false;
+    check_keys(ws->diags, block, block_keys, NULL);
     out->multiplier = ynode_get(block, "capacity_aware_fresh_multiplier");
     return ok;
 }
@@ -187,7 +201,7 @@ static void warn_of_settings(struct workspace *ws, const struct cluster *c,
                    "proactive capacity of cluster %s is capped at %s", c->id,
                    repr_of(ws->diags, c->capacity_max));
     const struct ynode *own = ynode_get(c->node, "arc-runners");
-    if (own == NULL && ynode_truthy(settings->prefix))
+    if (ynode_is_null(own) && ynode_truthy(settings->prefix))
         diags_addf(ws->diags, W_SHARD_PREFIX, ynode_pos(settings->prefix),
                    "cluster %s takes its runner name prefix from defaults, which is not looked at "
                    "when peers are counted: it shares its queue with nobody",
@@ -203,6 +217,7 @@ static bool render_definition(struct renderer *r, const struct runner_context *c
     if (!runner_resolve(ctx, def, runner))
         return false;
     placeholder_values(ctx->arena, runner, values);
+    /* Only now: a definition that is refused must not make a good one look like its double. */
     if (!claim_name(r, runner, values[PLACEHOLDER_NAME_NORMALIZED]))
         return false;
     hfc_buf_reset(&r->out);
@@ -212,6 +227,8 @@ static bool render_definition(struct renderer *r, const struct runner_context *c
     return true;
 }
 
+/* A definition that is refused does not end the run, so that all are reported. Its finding keeps
+ * the output from being used: with a file missing, deployment would uninstall the live runner. */
 long render_module(struct renderer *r, const struct render_job *job, const struct sink *sink,
                    struct hfc_error *err)
 {
@@ -224,10 +241,11 @@ long render_module(struct renderer *r, const struct render_job *job, const struc
     assert(job->settings->url != NULL);
     warn_of_settings(r->ws, job->cluster, job->settings);
     bool usable = render_context(r->ws, job, &zeroed, &ctx);
-    if (defs->n == 0)
+    if (inputs_dir_report(defs, r->ws->diags) && defs->n == 0)
         diags_addf(r->ws->diags, D_NO_DEFS,
-                   srcpos_file(source_from_text(r->ws->arena, job->defs, "", 0)),
-                   "no runner definitions (*.yaml) in this folder");
+                   job->listed != NULL ? ynode_pos(job->listed) : (struct srcpos){0},
+                   "no runner definitions (*.yaml) in %s",
+                   arena_strdup(diags_arena(r->ws->diags), job->defs));
     blocks_keep(job->cluster, keep);
     for (size_t i = 0; usable && i < defs->n; i++) {
         struct runner runner;

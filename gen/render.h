@@ -34,7 +34,8 @@ struct render_job {
     const char *defs;      /* folder of its definitions */
     const char *nodepools; /* folder whose exclude_regions zero capacities */
     const char *image, *image_rule;
-    const char *folder; /* put in front of the files' names: "" or "name/" */
+    const struct ynode *listed; /* the module in the cluster's list, or NULL */
+    const char *folder;         /* put in front of the files' names: "" or "name/" */
 };
 
 /* Renders all definitions into the sink. Returns the number of files, -1 if the sink failed

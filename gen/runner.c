@@ -35,6 +35,7 @@ static const char *const root_keys[] = {"runner", NULL};
 /* Helm names a release "arc-NAME" and allows 53 characters; file systems allow 255 with ".yaml". */
 enum { NAME_HELM_MAX = 49, NAME_MAX_BYTES = 250 };
 
+/* Keeps the text by reference: it is a literal, part of a document, or in the context's arena. */
 void runner_set(struct runner *r, enum field f, const char *text, const struct ynode *from,
                 const char *rule)
 {
@@ -52,6 +53,7 @@ void runner_set_node(const struct runner_context *ctx, struct runner *r, enum fi
     r->f[f] = (struct field_value){{copy, text.len}, text.len > 0, n, rule};
 }
 
+/* For values that have always been let through: existing definitions must go on rendering. */
 void runner_odd(const struct runner_context *ctx, const struct ynode *n, const char *what,
                 const char *expected)
 {
@@ -102,6 +104,8 @@ static bool report_missing(const struct runner_context *ctx, const struct ynode 
     return false;
 }
 
+/* Name and type are looked at even if the other one is missing, and the later steps run without a
+ * usable name as well, so that one run reports everything. */
 static bool identity(const struct runner_context *ctx, struct runner *r)
 {
     struct diags *d = ctx->ws->diags;
@@ -125,6 +129,8 @@ static bool identity(const struct runner_context *ctx, struct runner *r)
     return ok;
 }
 
+/* By length and character: the `$` of a pattern would let a newline at the end pass, and the
+ * fleet's name becomes the value of a node label. */
 static bool is_dns_label(const struct ynode *n)
 {
     bool ok = n->n >= 1 && n->n <= 63 && n->text[0] != '-' && n->text[n->n - 1] != '-';
@@ -148,6 +154,8 @@ static const char *fleet_problem(const struct ynode *fleet)
     return NULL;
 }
 
+/* The fleet of the runner pods is refused although it exists: a job on it could starve the very
+ * pods that start jobs. */
 static bool usable_fleet(struct workspace *ws, const struct ynode *fleet)
 {
     const char *problem = fleet_problem(fleet);
@@ -205,12 +213,15 @@ static bool printed(const struct runner_context *ctx, struct runner *r, enum fie
     }
     if (n->type == Y_NULL)
         return check_type(ctx->ws->diags, n, key, Y_INT);
-    if (n->type != Y_INT && n->type != Y_STR)
-        runner_odd(ctx, n, key, "a whole number");
+    if ((n->type != Y_INT && n->type != Y_STR) || strspn(n->text, "0123456789") != n->n ||
+        n->n == 0 || n->text[0] == '0')
+        runner_odd(ctx, n, key, "a whole number above 0");
     runner_set_node(ctx, r, f, n, arena_printf(ctx->arena, "the definition's %s", key));
     return true;
 }
 
+/* Text such as "500m" is a fine CPU quantity, so sizes are not converted. The default of vcpu is
+ * what Python prints for a missing value; that has been the output, so it stays with a warning. */
 static bool sizes(const struct runner_context *ctx, struct runner *r)
 {
     bool ok = printed(ctx, r, F_VCPU, "vcpu", "None");
@@ -221,6 +232,8 @@ static bool sizes(const struct runner_context *ctx, struct runner *r)
     return printed(ctx, r, F_DISK, "disk_size", "100") && ok;
 }
 
+/* The value is used twice: as it is, for Kubernetes, and in bytes, for the job's environment. What
+ * the conversion takes and Kubernetes does not (a sign, underscores, blanks) gets a warning. */
 static bool memory(const struct runner_context *ctx, struct runner *r)
 {
     const struct ynode *n = ynode_get(r->node, "memory");
@@ -248,6 +261,7 @@ static bool memory(const struct runner_context *ctx, struct runner *r)
     return true;
 }
 
+/* Present only above 0, which is what switches the GPU snippets on; the count is printed anyway. */
 static bool gpu(const struct runner_context *ctx, struct runner *r)
 {
     static const struct ynode none = {.type = Y_INT, .text = "0", .n = 1};
@@ -262,9 +276,12 @@ static bool gpu(const struct runner_context *ctx, struct runner *r)
         return false;
     runner_set_node(ctx, r, F_GPU, n, "the definition's gpu");
     r->f[F_GPU].present = number_cmp(n, &none) > 0;
+    if (n->type != Y_INT || number_cmp(n, &none) < 0)
+        runner_odd(ctx, n, "gpu", "a whole number");
     return true;
 }
 
+/* Present as soon as it is not null: channel 0 is a channel, and empty text is a value too. */
 static bool imex(const struct runner_context *ctx, struct runner *r)
 {
     const struct ynode *n = ynode_get(r->node, "imex_channels");
@@ -282,10 +299,14 @@ static bool imex(const struct runner_context *ctx, struct runner *r)
 static void from_block(struct runner *r, enum field f, const struct ynode *n, const char *rule)
 {
     runner_set(r, f, n != NULL ? n->text : "", n, n != NULL ? rule : "not set");
+    /* The node knows the length; a NUL inside would hide the rest from strlen(). */
     if (n != NULL)
         r->f[f].text.n = n->n;
 }
 
+/* What does not come from the definition. The cache's bucket and region are filled in for every
+ * cluster; whether they appear is up to the template's blocks. An `offline` that is not a boolean
+ * is reported by hfcache_settings(), which every cluster that uses it goes through. */
 static bool surroundings(const struct runner_context *ctx, struct runner *r)
 {
     const struct cluster *c = ctx->cluster;
@@ -334,6 +355,7 @@ static const struct ynode *find_node(const struct runner_context *ctx, const str
     }
     if (!check_type(d, root, "a runner definition", Y_MAP))
         return NULL;
+    /* Many clusters share a definition; its misspelt keys are told once. */
     bool first = inputs_first_look(ctx->ws->inputs, def);
     if (first)
         check_keys(d, root, root_keys, NULL);
@@ -349,6 +371,8 @@ static const struct ynode *find_node(const struct runner_context *ctx, const str
 
 bool runner_resolve(const struct runner_context *ctx, const struct input *def, struct runner *out)
 {
+    /* The identity comes first, because fleet and capacity depend on the instance type. A step that
+     * fails does not keep the others from reporting. */
     static runner_step *const steps[] = {
         identity,
         fleet,

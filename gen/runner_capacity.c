@@ -30,6 +30,21 @@ static bool bad_max(const struct runner_context *ctx, const struct ynode *n, con
     return false;
 }
 
+/* All values are checked, those of other clusters too: a mistake should not wait for the day when
+ * that cluster is deployed. */
+/* A misspelt cluster would get the default without a word. */
+static void warn_of_strangers(const struct runner_context *ctx, const struct ynode *map)
+{
+    for (uint32_t i = 0; i < map->n; i++) {
+        const struct ynode *key = map->entries[i].key;
+        bool known = ynode_is_text(key, "default") ||
+                     (key->type == Y_STR && ynode_get(ctx->ws->clusters, key->text) != NULL);
+        if (!known)
+            diags_addf(ctx->ws->diags, W_ODD_VALUE, ynode_pos(key),
+                       "max_runners names a cluster that does not exist");
+    }
+}
+
 static bool max_of_mapping(const struct runner_context *ctx, const struct ynode *map,
                            struct capacity *max)
 {
@@ -44,9 +59,13 @@ static bool max_of_mapping(const struct runner_context *ctx, const struct ynode 
         return bad_max(ctx, map, "max_runners as a mapping needs a key 'default'");
     max->value = max->from = own != NULL ? own : fallback;
     max->rule = own != NULL ? "max_runners of this cluster" : "max_runners.default";
+    if (ok)
+        warn_of_strangers(ctx, map);
     return ok;
 }
 
+/* A definition cannot ask for 0: pausing and excluding are the ways to get none, and they say why.
+ */
 static bool read_max(const struct runner_context *ctx, const struct ynode *node,
                      struct capacity *max)
 {
@@ -80,6 +99,7 @@ static bool read_number(const struct runner_context *ctx, const struct ynode *no
     return true;
 }
 
+/* Stricter than the other numbers, because it is compared with them. */
 static bool read_burst(const struct runner_context *ctx, const struct ynode *node,
                        struct capacity *out)
 {
@@ -94,6 +114,7 @@ static bool read_burst(const struct runner_context *ctx, const struct ynode *nod
     return true;
 }
 
+/* Lowers only: a definition that asks for less than the cap gets what it asks for. */
 static void apply_cap(const struct runner_context *ctx, struct capacity *proactive)
 {
     const struct ynode *cap = ctx->cluster->capacity_max;
@@ -103,6 +124,8 @@ static void apply_cap(const struct runner_context *ctx, struct capacity *proacti
     *proactive = (struct capacity){cap, cap, "capped by the cluster's proactive_capacity_max"};
 }
 
+/* Pausing leaves the warm baseline alone, as it always has, so nodes may still be started for a
+ * cluster that takes no jobs: hence the warning. */
 static void apply_pause(const struct runner_context *ctx, const struct capacity *proactive,
                         struct capacity *max, struct capacity *hud)
 {
@@ -119,6 +142,8 @@ static void apply_pause(const struct runner_context *ctx, const struct capacity 
                "paused, but proactive capacity is still provisioned ahead");
 }
 
+/* No node of such a type can come up, so a job that is taken would be pending for ever. The burst
+ * limit stays: it asks for nothing. */
 static void apply_exclusion(const struct runner_context *ctx, struct runner *r,
                             struct capacity *max, struct capacity *proactive, struct capacity *hud)
 {
@@ -152,6 +177,7 @@ static bool check_burst(const struct runner_context *ctx, const struct capacity 
     return false;
 }
 
+/* `from` is what decided: for a 0 that a rule has put there, it is not where the number stands. */
 static void set_capacity(const struct runner_context *ctx, struct runner *r, enum field f,
                          const struct capacity *c)
 {
@@ -173,6 +199,9 @@ bool runner_capacity(const struct runner_context *ctx, struct runner *r)
     ok &= read_number(ctx, r->node, "hud_failure_base_capacity", &hud);
     if (!ok)
         return false;
+    /* The definition's own values have been checked by now, so a broken one is found on a paused
+     * cluster too. The limits are compared below with what these rules leave: a baseline that is
+     * not offered cannot be above its limit. */
     apply_cap(ctx, &proactive);
     apply_pause(ctx, &proactive, &max, &hud);
     apply_exclusion(ctx, r, &max, &proactive, &hud);
@@ -185,6 +214,8 @@ bool runner_capacity(const struct runner_context *ctx, struct runner *r)
     return ok;
 }
 
+/* Text and booleans are converted, because the predecessor did; they get a warning. What is printed
+ * is always a float: 2 becomes 2.0. */
 bool runner_multiplier(const struct runner_context *ctx, struct runner *r)
 {
     const struct ynode *n = ynode_get(r->node, "fresh_multiplier");

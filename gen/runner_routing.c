@@ -14,6 +14,9 @@ static bool is_repository_url(const char *url)
 
     if (strstr(url, host) == NULL)
         return false;
+    /* A slash at the end is no path. If that was the host's own, the whole URL is searched, whose
+     * scheme has a slash: taken for a repository's, like one of an enterprise, as it always has
+     * been. */
     while (n > 0 && url[n - 1] == '/')
         n--;
     const char *path = memmem(url, n, host, sizeof(host) - 1);
@@ -33,6 +36,8 @@ static const char *wanted_group(const struct runner_context *ctx, const struct y
     if (own != NULL && own->type == Y_NULL &&
         !check_type(ctx->ws->diags, own, "runner_group", Y_STR))
         return NULL;
+    /* The definition's own group is not considered: without a group of the cluster's, release
+     * runners go to the default one. */
     if (release) {
         *rule = cluster != NULL ? "release runners: the cluster's runner_group with "
                                   "-release-runners behind it"
@@ -51,6 +56,7 @@ static const char *wanted_group(const struct runner_context *ctx, const struct y
     return check_type(ctx->ws->diags, own, "runner_group", Y_STR) ? own->text : NULL;
 }
 
+/* The URL has the last word: GitHub has groups for organisations only. */
 bool runner_group(const struct runner_context *ctx, struct runner *r)
 {
     const struct ynode *url = ctx->settings->url, *from;
@@ -71,6 +77,8 @@ bool runner_group(const struct runner_context *ctx, struct runner *r)
     return true;
 }
 
+/* Without a class a runner is kept off the nodes that have one, so absent and empty are the same;
+ * null would not be text. */
 bool runner_class(const struct runner_context *ctx, struct runner *r)
 {
     const struct ynode *n = ynode_get(r->node, "runner_class");
@@ -85,6 +93,8 @@ bool runner_class(const struct runner_context *ctx, struct runner *r)
     return true;
 }
 
+/* The definition's choice, or else the cluster's. A choice that has to be dropped is not replaced
+ * by the cluster's: whoever made it wanted something else. */
 bool runner_scheduler(const struct runner_context *ctx, struct runner *r)
 {
     const struct ynode *n = ynode_get(r->node, "scheduler_name");

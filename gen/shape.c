@@ -21,6 +21,8 @@ static bool harmless_at(struct text t, size_t i)
     return is_word_char(t.p[i + 1]) || t.p[i + 1] == ':';
 }
 
+/* A dash alone would begin a list; with anything behind it, it is text. Empty text passes, as the
+ * templates are made for it. */
 bool shape_is_harmless(struct text t)
 {
     if (t.n == 1 && *t.p == '-')
@@ -55,6 +57,7 @@ struct reader {
     bool has_event;
 };
 
+/* libyaml reads from the text itself: it has to outlive the reader. */
 static void reader_open(struct reader *r, struct text t)
 {
     int ok = yaml_parser_initialize(&r->parser);
@@ -81,6 +84,7 @@ static void reader_close(struct reader *r)
     yaml_parser_delete(&r->parser);
 }
 
+/* A second pass for the model alone: a comparison could not tell which of two texts is broken. */
 static bool is_yaml(struct text t)
 {
     struct reader r;
@@ -93,6 +97,8 @@ static bool is_yaml(struct text t)
     return ok;
 }
 
+/* The style tells when a value has closed its quotes and opened others; the length, when a comment
+ * has cut it off. */
 static bool same_scalar(const yaml_event_t *a, const yaml_event_t *b, bool lengths)
 {
     struct text model = {(const char *)a->data.scalar.value, a->data.scalar.length};
@@ -111,6 +117,7 @@ static bool same_event(const yaml_event_t *a, const yaml_event_t *b, bool length
     return a->type != YAML_SCALAR_EVENT || same_scalar(a, b, lengths);
 }
 
+/* Ends at the first difference; a text that stops being YAML is one. */
 bool shape_same(struct text model, struct text actual, bool lengths)
 {
     struct reader a, b;

@@ -14,7 +14,7 @@ struct peer {
 /* All clusters that deploy one module, sorted by prefix, then id. */
 struct module_peers {
     struct module_peers *next;
-    const char *module; /* without "-opt" */
+    const char *module; /* "-opt" does not matter: same_base() */
     struct peer *peers;
     size_t n;
 };
@@ -38,6 +38,8 @@ static bool same_base(const char *a, const char *b)
     return n == base_len(b) && memcmp(a, b, n) == 0;
 }
 
+/* A list that is malformed is reported even of a cluster nobody generates: whether it is a peer
+ * changes the share of all the others. */
 static bool deploys(struct workspace *ws, const struct ynode *cluster, const char *module)
 {
     const struct ynode *modules = ynode_get(cluster, "modules");
@@ -66,6 +68,8 @@ static const char *own_prefix(struct workspace *ws, const struct ynode *cluster)
     return prefix->type == Y_STR ? prefix->text : NULL;
 }
 
+/* By bytes: every cluster is rendered on its own, maybe on another machine, and they must agree on
+ * who is first. */
 static int by_prefix_and_id(const void *a, const void *b)
 {
     const struct peer *x = a, *y = b;
@@ -74,11 +78,13 @@ static int by_prefix_and_id(const void *a, const void *b)
     return order != 0 ? order : strcmp(x->cluster, y->cluster);
 }
 
+/* All clusters of the file, not those of this run: an index must not depend on what else is
+ * generated, or two clusters would take the same share of the queue. */
 static struct module_peers *collect(struct workspace *ws, const char *module)
 {
     struct module_peers *m = arena_new_of(ws->arena, struct module_peers);
 
-    m->module = arena_strndup(ws->arena, module, base_len(module));
+    m->module = arena_strdup(ws->arena, module);
     m->peers = arena_array_of(ws->arena, struct peer, ws->clusters->n);
     for (uint32_t i = 0; i < ws->clusters->n; i++) {
         const struct yentry *e = &ws->clusters->entries[i];
@@ -93,6 +99,8 @@ static struct module_peers *collect(struct workspace *ws, const char *module)
     return m;
 }
 
+/* Collected once for each module, as looking at every cluster for every cluster would be quadratic.
+ */
 static const struct module_peers *peers_of(struct workspace *ws, const char *module)
 {
     if (ws->shards == NULL)
@@ -113,6 +121,8 @@ struct shard shards_find(struct workspace *ws, const char *cluster, const char *
 {
     assert(ws->clusters != NULL);
     const struct module_peers *m = peers_of(ws, module);
+    /* The prefix may come from the defaults, those of the peers never do: such a cluster does not
+     * find itself and stays alone. */
     const struct peer self = {prefix, cluster};
     const struct peer *found =
         m->n > 0 ? bsearch(&self, m->peers, m->n, sizeof(self), by_prefix_and_id) : NULL;

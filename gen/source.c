@@ -47,6 +47,8 @@ struct source_lines {
     uint32_t n;
 };
 
+/* Counts first, then fills an array of the right size: one that grows would leave its predecessors
+ * in the arena. */
 static const struct source_lines *lines_of(const struct source *src)
 {
     struct source_lines *l = src->index;
@@ -88,6 +90,7 @@ const struct source *source_from_text(struct arena *a, const char *path, const c
     return new_source(a, path, arena_strndup(a, text, len), len);
 }
 
+/* Copied from the buffer, because the arena cannot grow a text while it is read. */
 int source_load(struct arena *a, const char *path, const struct source **out, struct hfc_error *err)
 {
     hfc_autobuf struct hfc_buf bytes = HFC_BUF(SOURCE_MAX);
@@ -108,6 +111,8 @@ const char *source_line(const struct source *src, uint32_t line, size_t *len)
     return src->text + start;
 }
 
+/* Columns are characters, so the bytes that continue one are stepped over; malformed UTF-8 does no
+ * harm, as the end of the line stops it. */
 size_t source_offset(const struct source *src, uint32_t line, uint32_t col)
 {
     size_t len, i = 0;

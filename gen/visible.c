@@ -75,3 +75,12 @@ struct glyph visible_glyph(const char *p, size_t n)
     g.len = g.cells = (uint8_t)len;
     return g;
 }
+
+void visible_print(const char *text, size_t n, FILE *to)
+{
+    for (size_t i = 0; i < n;) {
+        struct glyph g = visible_glyph(text + i, n - i);
+        (void)fwrite(g.text, 1, g.len, to);
+        i += g.taken;
+    }
+}

@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct glyph {
     char text[16];
@@ -16,6 +17,9 @@ struct glyph {
     uint8_t cells; /* columns of a terminal */
     uint8_t taken; /* bytes of the input it stands for */
 };
+
+/* Prints n bytes so. */
+void visible_print(const char *text, size_t n, FILE *to);
 
 /* How to show the character at p (n > 0 bytes are left). */
 struct glyph visible_glyph(const char *p, size_t n);

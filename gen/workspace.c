@@ -8,6 +8,10 @@
 
 static const char *const top_keys[] = {"clusters", "defaults", NULL};
 
+/* What is read of the defaults; the rest is other programs'. */
+static const char *const default_keys[] = {"region",         "arc", "arc-runners", "hf_cache",
+                                           "aws_account_id", NULL};
+
 /* A top-level mapping that may be missing; anything but a mapping is reported. */
 static const struct ynode *top_mapping(struct workspace *ws, const char *key)
 {
@@ -27,11 +31,15 @@ static bool read_clusters(struct workspace *ws)
         return false;
     check_keys(ws->diags, root, top_keys, NULL);
     ws->clusters = top_mapping(ws, "clusters");
+    /* A `defaults:` with nothing under it is as good as none; an empty `clusters:` is not. */
     if (!ynode_is_null(ynode_get(root, "defaults")))
         ws->defaults = top_mapping(ws, "defaults");
+    if (ws->defaults != NULL)
+        check_keys(ws->diags, ws->defaults, default_keys, NULL);
     return true;
 }
 
+/* The memory comes first, so that whatever fails leaves something workspace_close() can free. */
 bool workspace_open(struct workspace *ws, const struct workspace_paths *paths,
                     struct hfc_error *err)
 {
@@ -44,6 +52,7 @@ bool workspace_open(struct workspace *ws, const struct workspace_paths *paths,
     return read_clusters(ws);
 }
 
+/* The slots of the tables of inputs are in the arena: the tables go before it does. */
 void workspace_close(struct workspace *ws)
 {
     inputs_free(ws->inputs);
@@ -58,6 +67,7 @@ struct srcpos workspace_pos(const struct workspace *ws, const struct ynode *n)
     return n != NULL ? ynode_pos(n) : srcpos_file(ws->clusters_file->doc.src);
 }
 
+/* One longer than needed and zeroed, the array of names is ended by NULL. */
 void workspace_unknown_cluster(struct workspace *ws, const char *id)
 {
     size_t n = ws->clusters != NULL ? ws->clusters->n : 0, k = 0;
@@ -67,11 +77,14 @@ void workspace_unknown_cluster(struct workspace *ws, const char *id)
         if (ws->clusters->entries[i].key->type == Y_STR)
             known[k++] = ws->clusters->entries[i].key->text;
     assert(known[k] == NULL);
-    const char *near = suggest(id, known);
-    struct diag item = {.code = D_CLUSTER,
-                        .at = srcpos_file(ws->clusters_file->doc.src),
-                        .message =
-                            arena_printf(diags_arena(ws->diags), "there is no cluster '%s'", id)};
+    const struct ynode *null = ynode_get(ws->clusters, id);
+    const char *near = null == NULL ? suggest(id, known) : NULL;
+    struct diag item = {
+        .code = D_CLUSTER,
+        .at = null != NULL ? ynode_pos(null) : srcpos_file(ws->clusters_file->doc.src),
+        .message =
+            arena_printf(diags_arena(ws->diags),
+                         null != NULL ? "cluster '%s' is null" : "there is no cluster '%s'", id)};
     if (near != NULL)
         item.hint = arena_printf(diags_arena(ws->diags), "did you mean '%s'?", near);
     diags_add(ws->diags, &item);

@@ -350,11 +350,14 @@ static struct ynode *build_map(struct builder *b, struct raw *raw, enum ytype ty
     if (map == NULL)
         return NULL;
     struct ynode *node = yaml_node_at(b->ld, raw, type);
-    if (type == Y_SET)
+    struct raw_map set = *map;
+    if (type == Y_SET) {
+        /* A copy: others may merge the map itself, with its values. */
+        set.entries = arena_array_of(b->ld->out, struct yentry, map->n);
         for (uint32_t i = 0; i < map->n; i++)
-            if (map->entries[i].value->type != Y_NULL)
-                map->entries[i].value = yaml_node_at(b->ld, raw, Y_NULL);
-    node->entries = with_index(b, map);
+            set.entries[i] = (struct yentry){map->entries[i].key, yaml_node_at(b->ld, raw, Y_NULL)};
+    }
+    node->entries = with_index(b, &set);
     node->n = map->n;
     return node;
 }

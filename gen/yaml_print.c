@@ -119,6 +119,8 @@ static int shortest_digits(double value, char digits[24])
     return (int)strtol(e + 1, NULL, 10) + 1;
 }
 
+/* Python's choice of forms: an exponent from 1e16 up and below 1e-4, of two digits at least; else a
+ * point, with a 0 behind it if need be. NaN has no sign. */
 void yaml_float_repr(double value, struct hfc_buf *out)
 {
     char digits[24];
@@ -240,6 +242,7 @@ void ynode_repr(const struct ynode *n, struct hfc_buf *out)
     print(n, 0, out);
 }
 
+/* str() differs from repr() only at the top: what is inside a collection is always repr(). */
 void ynode_str(const struct ynode *n, struct hfc_buf *out)
 {
     if (n->type == Y_STR || n->type == Y_DATE || n->type == Y_DATETIME)

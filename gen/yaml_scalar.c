@@ -45,6 +45,7 @@ static bool take_all(struct cursor *c, const char *set)
     return any;
 }
 
+/* Goes over the word if it is next. */
 static bool take_word(struct cursor *c, const char *word)
 {
     size_t n = strlen(word);
@@ -147,6 +148,8 @@ static bool may_be_special(char first)
     return first != '\0' && strchr("yYnNtTfFoO-+." DIGITS "<~=", first) != NULL;
 }
 
+/* The first pattern that matches wins. Floats come before ints, which does not matter: the one
+ * needs a dot, the other has none. */
 enum ytag yaml_resolve(const char *text, size_t n)
 {
     static const char *const bools[] = {"yes",  "Yes",   "YES",   "no",    "No",  "NO",   "on",
@@ -439,6 +442,7 @@ static bool convert_float(struct yload *ld, struct cursor c, double *value)
     return true;
 }
 
+/* Like an int, but case is folded first, so that the words need one spelling only. */
 static struct ynode *float_node(struct yload *ld, const struct raw *raw, const char *text, size_t n)
 {
     struct ynode *node = yaml_node_at(ld, raw, Y_FLOAT);
@@ -505,6 +509,7 @@ static long base64_decode(const char *text, size_t n, char *out)
     return in_group == 0 ? bytes : -1;
 }
 
+/* Decoding never makes a text longer, so the room of the text is enough. */
 static struct ynode *binary_node(struct yload *ld, const struct raw *raw, const char *text,
                                  size_t n)
 {
@@ -523,6 +528,7 @@ static struct ynode *binary_node(struct yload *ld, const struct raw *raw, const 
     return node;
 }
 
+/* Forms pass that are no dates (a month of 13): the reader fails on them, as Python's does. */
 static struct ynode *time_node(struct yload *ld, const struct raw *raw, const char *text, size_t n)
 {
     struct ynode *node = yaml_node_at(ld, raw, Y_DATE);

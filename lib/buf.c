@@ -16,6 +16,8 @@ void hfc_buf_init(struct hfc_buf *b, size_t max)
     *b = (struct hfc_buf){.data = hfc_buf_empty, .max = max};
 }
 
+/* What is left is an empty buffer of the same cap, so freeing twice, or by scope after all, is
+ * fine. */
 void hfc_buf_free(struct hfc_buf *b)
 {
     if (b->cap > 0)
@@ -31,6 +33,8 @@ void hfc_buf_reset(struct hfc_buf *b)
         b->data[0] = '\0';
 }
 
+/* `n > max - len` cannot overflow, where `len + n > max` could. The NUL is not counted in the cap.
+ * Doubling keeps many small appends cheap; memory may pass the cap by it, content never. */
 char *hfc_buf_reserve(struct hfc_buf *b, size_t n)
 {
     assert(b->len <= b->max);
@@ -54,6 +58,7 @@ char *hfc_buf_reserve(struct hfc_buf *b, size_t n)
     return b->data + b->len;
 }
 
+/* All or nothing. `bytes` may be NULL when n is 0, which memcpy() must not see. */
 void hfc_buf_add(struct hfc_buf *b, const void *bytes, size_t n)
 {
     char *room = hfc_buf_reserve(b, n);
@@ -76,6 +81,7 @@ void hfc_buf_char(struct hfc_buf *b, char c)
     hfc_buf_add(b, &c, 1);
 }
 
+/* Formats twice: the length has to be known before room is asked for. */
 void hfc_buf_printf(struct hfc_buf *b, const char *fmt, ...)
 {
     va_list ap;

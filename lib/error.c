@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+/* strerrordesc_np() rather than strerror(): safe with threads, and the same text in every locale,
+ * which tests and users can search for. */
 int hfc_error_set(struct hfc_error *err, int errnum, const char *fmt, ...)
 {
     if (err == NULL)
@@ -20,6 +22,8 @@ int hfc_error_set(struct hfc_error *err, int errnum, const char *fmt, ...)
     return -1;
 }
 
+/* errnum stays: a caller further up may still ask what the cause was. When it gets too long, it is
+ * the end of the cause that is cut. */
 int hfc_error_prefix(struct hfc_error *err, const char *fmt, ...)
 {
     if (err == NULL)

@@ -19,6 +19,7 @@ static int read_to_end(int fd, size_t step, struct hfc_buf *out)
 {
     for (;;) {
         size_t room = out->max - out->len < step ? out->max - out->len : step;
+        /* At the cap: only another byte tells a file that just fits from one that is too long. */
         if (room == 0) {
             char probe;
             ssize_t n = read(fd, &probe, 1);
@@ -45,11 +46,13 @@ int hfc_file_read(int dirfd, const char *path, struct hfc_buf *out, struct hfc_e
     struct stat st;
     if (fstat(fd, &st) < 0)
         return hfc_error_set(err, errno, "%s", path);
+    /* Only a hint: files below /proc have no size, and any file may grow while it is read. */
     size_t step = st.st_size > 0 && (size_t)st.st_size < out->max ? (size_t)st.st_size + 1 : 65536;
     int rc = read_to_end(fd, step, out);
     return rc == 0 ? 0 : hfc_error_set(err, rc, "%s", path);
 }
 
+/* write(2) may take a part, and signals may interrupt it. Returns an errno value. */
 static int write_all(int fd, const char *bytes, size_t n)
 {
     while (n > 0) {
@@ -71,6 +74,7 @@ int hfc_file_create(int dirfd, const char *path, const void *bytes, size_t n, mo
     if (fd < 0)
         return hfc_error_set(err, errno, "%s", path);
     int rc = write_all(fd, bytes, n);
+    /* Closed here and not by scope: network file systems report a full disk only now. */
     if (rc == 0 && close(hfc_steal_fd(&fd)) < 0)
         rc = errno;
     return rc == 0 ? 0 : hfc_error_set(err, rc, "%s", path);
@@ -83,6 +87,7 @@ static int fill_and_rename(int fd, const char *tmp, const char *path, const void
 
     if (stat(path, &st) == 0 && fchmod(fd, st.st_mode & 07777) < 0)
         return errno;
+    /* Synced before the rename, or a crash could leave an empty file under the final name. */
     int rc = write_all(fd, bytes, n);
     if (rc == 0 && fsync(fd) < 0)
         rc = errno;
@@ -110,6 +115,8 @@ static int open_temporary(const char *path, char tmp[PATH_MAX])
     return fd;
 }
 
+/* A rename onto a symlink would replace the link; so its target is what is replaced, and the
+ * temporary file lies beside that, in the same file system. */
 int hfc_file_replace(const char *path, const void *bytes, size_t n, struct hfc_error *err)
 {
     hfc_autofree char *target = realpath(path, NULL);

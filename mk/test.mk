@@ -54,7 +54,7 @@ test-asan: $(call unit_programs,asan) $(SANITY) ## unit tests with AddressSaniti
 test-tsan: $(call unit_programs,tsan) ## unit tests with ThreadSanitizer
 	@$(RUN_TESTS) cmocka unit-tsan $^
 
-test-integration: all ## pytest on tests/integration against build/bin
+test-integration: deps-test all ## pytest on tests/integration against build/bin
 	@HFCACHE_GEN=$(abspath $(BIN))/hfcache-gen $(RUN_TESTS) pytest integration $(PYTHON) tests/integration
 
 fuzz: $(FUZZERS:%=$(BUILD)/fuzz/%) ## fuzz for long [FUZZ_SECONDS=600 each]
@@ -81,5 +81,5 @@ bench: deps-test ## benchmarks (tests/bench/run.py)
 	+@$(MAKE) --no-print-directory all
 	@$(PYTHON) tests/bench/run.py $(BIN)/hfcache-gen --write docs/performance.md
 
-golden: all ## write the golden outputs anew from the program as it is; look at the diff
+golden: deps-test all ## write the golden outputs anew from the program as it is; look at the diff
 	@HFCACHE_GEN=$(abspath $(BIN))/hfcache-gen $(PYTHON) tests/golden/update.py

@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 readonly build_packages=(gcc libc6-dev make pkg-config libyaml-dev libjansson-dev libgmp-dev
   uthash-dev)
 readonly test_packages=(clang libclang-rt-14-dev llvm clang-format clang-tidy libcmocka-dev cppcheck
-  shellcheck python3-venv ca-certificates patch)
+  shellcheck python3-venv ca-certificates patch mandoc)
 
 # A newer kubeconform asks for a newer Go than most machines have.
 readonly kubeconform=github.com/yannh/kubeconform

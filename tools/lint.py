@@ -17,7 +17,7 @@ from results import Suite
 
 C_FOLDERS = ("lib", "gen", "mount", "refresh")
 INCLUDES = [f"-I{folder}" for folder in C_FOLDERS]
-SHELL_FOLDERS = (".ci", "deploy", "tools", "tests")
+SHELL_FOLDERS = (".ci", "completions", "deploy", "tools", "tests")
 # Of clang's analyzer only what holds without seeing other files: it does not know our cleanup
 # attributes or what a callee guarantees. Leaks and bad pointers are the sanitizers' task.
 TIDY_CHECKS = ",".join((
@@ -73,7 +73,7 @@ def shell_scripts():
             if path.is_file() and "corpus" not in path.parts:
                 with path.open("rb") as stream:
                     first = stream.readline(80)
-                if path.suffix == ".sh" or (first.startswith(b"#!") and b"sh" in first.split(b"/")[-1]):
+                if path.suffix in (".sh", ".bash") or (first.startswith(b"#!") and b"sh" in first.split(b"/")[-1]):
                     yield path
 
 

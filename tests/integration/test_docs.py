@@ -69,6 +69,33 @@ def test_links_lead_somewhere(page):
         assert (page.parent / target).exists(), target
 
 
+def shown_commands():
+    """Command lines of hfcache-gen in code spans, code blocks and the manual page's examples."""
+    for page in PAGES:
+        text = page.read_text()
+        lines = re.findall(r"^\$ (hfcache-gen .*)$", text, re.M)
+        prose = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+        lines += [" ".join(span.split()) for span in re.findall(r"`(hfcache-gen [^`]+)`", prose)]
+        yield from ((page.name, line) for line in lines)
+    for line in re.findall(r"^hfcache-gen .*$", read("man/hfcache-gen.1"), re.M):
+        yield from (("man", part.strip()) for part in line.split("&&"))
+
+
+@pytest.mark.parametrize("page, line", sorted(set(shown_commands())))
+def test_shown_commands_are_understood(page, line):
+    """--help behind the options is reached only if all before it are known."""
+    command, *args = re.sub(r"\|[\w|]+", "", line).split()[1:]
+    assert command in COMMANDS, (page, line)
+    if command == "config":  # whatever follows the cluster is part of the query
+        args = [a for a in args if a.startswith("--") and a != "--list"]
+    done = run(command, *args, "--help")
+    assert done.rc == 0 and done.out.startswith(f"usage: hfcache-gen {command} "), (page, done)
+
+
+def test_commands_are_shown_somewhere():
+    assert {line.split()[1] for _, line in shown_commands()} == set(COMMANDS) - {"disable"}
+
+
 def test_guarantees_name_real_tests():
     named = re.findall(r"`(test_\w+\.\w+)(?:::(\w+))?`", read("docs/GUARANTEES.md"))
     assert len(named) > 20

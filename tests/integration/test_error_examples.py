@@ -110,6 +110,8 @@ EXAMPLES = {
     113: ("lint demo", edit(T4, "name: gpu-t4", "name: GPU-t4")),
     114: ("lint demo", edit(CLUSTERS, '    aws_account_id: "456789012345"\n', "")),
     115: ("lint demo", remove("clusters/models.txt")),
+    116: ("lint demo", create("clusters/runners/gpu-new.yml")),
+    117: ("lint staging-use1", edit(CLUSTERS, "      - karpenter\n", "      - karpenter\n      - hf_cache\n", -1)),
 }
 
 SECTIONS = {int(code): body for code, body in

@@ -176,7 +176,8 @@ def model(clusters, cluster_id, module, runner, excluded):
         "GITHUB_CONFIG_URL": block["github_config_url"],
         "GITHUB_SECRET_NAME": block.get("github_secret_name", ""),
         "RUNNER_NAME_PREFIX": block.get("runner_name_prefix", ""),
-        "RUNNER_NAME": runner["name"], "RUNNER_NAME_NORMALIZED": re.sub("[._]", "-", runner["name"]),
+        "RUNNER_NAME": runner["name"],
+        "RUNNER_NAME_NORMALIZED": re.sub("[._]", "-", runner["name"]),
         "INSTANCE_TYPE": runner["instance_type"], "NODE_FLEET": fleet(runner),
         "VCPU": runner.get("vcpu"), "MEMORY": runner["memory"],
         "MEMORY_BYTES": memory_bytes(str(runner["memory"])),
@@ -209,8 +210,8 @@ USUAL = {
     "hud_failure_base_capacity": [0, 2, 40], "scheduler_name": ["", "packer", "nobody"],
 }
 # Any of these in place of any value.
-ODD = [None, True, False, "text", "", 0, -1, 1.5, [1, 2], [], {"a": 1}, "3Pi", "1.5Gi", "0x10", "5k",
-       "1__0Mi", "-3Gi", "c7i-runner", "-q7a", "UPPER", 10 ** 30]
+ODD = [None, True, False, "text", "", 0, -1, 1.5, [1, 2], [], {"a": 1}, "3Pi", "1.5Gi", "0x10",
+       "5k", "1__0Mi", "-3Gi", "c7i-runner", "-q7a", "UPPER", 10 ** 30]
 
 
 def definition(rng, name):
@@ -228,14 +229,16 @@ def fleet_of_clusters(rng):
             "https://github.com/org", "https://github.com/org/", "https://github.com/org/repo",
             "https://ghe.example.com/a/b", "https://github.com/enterprises/e//"])}
         for key, values in (("github_secret_name", ["s"]), ("runner_name_prefix", ["p-", "q-"]),
-                            ("runner_group", ["g", ""]), ("scheduler_name", ["packer", "nobody", ""]),
+                            ("runner_group", ["g", ""]),
+                            ("scheduler_name", ["packer", "nobody", ""]),
                             ("capacity_aware_fresh_multiplier", [2, 0.5])):
             if rng.random() < 0.5:
                 block[key] = rng.choice(values)
         modules = ["nodepools", rng.choice(["arc-runners", "arc-runners", "arc-runners-opt"])]
         cluster = {"region": rng.choice(["xx-1", "yy-2"]), "arc-runners": block,
                    "modules": modules + rng.sample(["packer", "other"], rng.randrange(3))}
-        for key, values in (("proactive_capacity_max", [0, 3, None]), ("pause_runners", [True, False]),
+        for key, values in (("proactive_capacity_max", [0, 3, None]),
+                            ("pause_runners", [True, False]),
                             ("capacity_aware_age_threshold_seconds", [60, "5"])):
             if rng.random() < 0.3:
                 cluster[key] = rng.choice(values)

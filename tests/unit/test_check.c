@@ -109,8 +109,8 @@ static void integers_have_a_least_value(void **state)
         const char *yaml;
         bool from_0, from_1;
     } cases[] = {
-        {"0", true, false},   {"-0", true, false},    {"1", true, true},
-        {"-1", false, false}, {"10", true, true},     {"99999999999999999999", true, true},
+        {"0", true, false},    {"-0", true, false},    {"1", true, true},
+        {"-1", false, false},  {"10", true, true},     {"99999999999999999999", true, true},
         {"1.0", false, false}, {"true", false, false}, {"'1'", false, false},
     };
 

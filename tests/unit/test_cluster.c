@@ -92,7 +92,7 @@ static void clusters_must_be_there(void **state)
     assert_false(resolve("clusters: {1: {}, far-away: {}}\n"));
     assert_null(tree_diag(&t, D_CLUSTER)->hint);
     assert_false(resolve("clusters: {k1: null}\n"));
-    tree_only(&t, D_CLUSTER, 0, 0, "null");
+    tree_only(&t, D_CLUSTER, 1, 16, "null");
     assert_false(resolve("{}\n"));
     tree_only(&t, D_CLUSTER, 0, 0, "no clusters");
     assert_false(resolve("clusters: {k1: [a]}\n"));
@@ -110,10 +110,15 @@ static void single_settings(void **state)
         {"region: null", false, D_NULL, 2, 15},
         {"modules:", true, NONE},
         {"modules: [a, b]", true, NONE},
+        {"modules: [hf_cache]", true, W_MODULE, 2, 17},
+        {"modules: [arc-runners-x, nodepools-y]", true, NONE},
         {"modules: hf-cache", false, D_TYPE, 2, 16},
         {"modules: {a: b}", false, D_TYPE, 2, 16},
         {"modules: [a, 7]", false, D_TYPE, 2, 20},
         {"modules: [a, null]", false, D_NULL, 2, 20},
+        {"modules: [a, hf-cahce]", false, D_MODULE, 2, 20},
+        {"modules: [nodepool]", false, D_MODULE, 2, 17},
+        {"modules: [nodepools-b, arc-runners-opt, other]", true, NONE},
         {"modules: [hf-cache, nodepools]", true, NONE},
         {"modules: [a, nodepools-x, hf-cache]", true, D_MODULE_ORDER, 2, 33},
         {"modules: [nodepools, hf-cache, hf-cache]", true, D_MODULE_ORDER, 2, 28},
@@ -143,6 +148,26 @@ static void single_settings(void **state)
         (void)snprintf(text, sizeof(text), "clusters:\n k1: {%s }\n", cases[i].text);
         assert_int_equal(resolve(text), cases[i].ok);
         tree_only(&t, cases[i].code, cases[i].line, cases[i].col, text);
+    }
+}
+
+/* Keys that others read pass; those that look like ours do not. */
+static void misspelt_keys(void **state)
+{
+    static const struct outcome cases[] = {
+        {"defaults: {regions: x}\nclusters: {k1: {}}\n", true, D_NEAR_KEY, 1, 12},
+        {"defaults: {base: 1, vpc_cidr: x}\nclusters: {k1: {}}\n", true, NONE},
+        {"defaults: {arc: {runner_image_tags: 1}}\nclusters: {k1: {}}\n", true, D_NEAR_KEY, 1, 18},
+        {"clusters: {k1: {arc: {runner_image_tags: 1}}}\n", true, D_NEAR_KEY, 1, 23},
+        {"clusters: {k1: {arc: {other: 1}}}\n", true, NONE},
+        {"clusters: {k1: {modules: [hf-cache], hf-cache: {}}}\n", true, D_NEAR_KEY, 1, 38},
+        {"clusters: {k1: {modules: [hf-cache], hf_cache: {}}}\n", true, NONE},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(resolve(cases[i].text), cases[i].ok);
+        tree_only(&t, cases[i].code, cases[i].line, cases[i].col, cases[i].text);
     }
 }
 
@@ -263,6 +288,7 @@ int main(void)
         CLUSTER_TEST(a_missing_file),
         CLUSTER_TEST(clusters_must_be_there),
         CLUSTER_TEST(single_settings),
+        CLUSTER_TEST(misspelt_keys),
         CLUSTER_TEST(settings_are_taken_over),
         CLUSTER_TEST(default_region_does_not_reach_runners),
         CLUSTER_TEST(runner_blocks),

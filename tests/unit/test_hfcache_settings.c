@@ -62,6 +62,8 @@ static void good_values(void **state)
     is(HV_MEMORY, "1Gi");
     is(HV_READ_TIMEOUT, "90s");
     is(HV_REFRESH_SCHEDULE, "*/5 1-3 * JAN MON");
+    assert_true(read_settings("      refresh_schedule: '  0  7 * *  * '\n"));
+    is(HV_REFRESH_SCHEDULE, "  0  7 * *  * ");
     for (const char *const *size = (const char *const[]){"1%", "9%", "200Gi", "2T", "500M", NULL};
          *size != NULL; size++) {
         char line[64];
@@ -101,6 +103,9 @@ static void bad_values(void **state)
         "mount_role_arn: role/x",
         "refresh_role_arn: 'arn:x:role/a b'",
         "memory: \"64Mi\\0\"",
+        "cache_size: 64i",
+        "read_timeout: '5s m'",
+        "memory: '64Mi '",
         "vfs_cache_max_size: 5",
         "vfs_cache_max_size: 0%",
     };

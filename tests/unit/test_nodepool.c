@@ -41,6 +41,17 @@ static void all_three_shapes(void **state)
     assert_string_equal(fleets.list[0].origin, "nodepools/a.yaml");
 }
 
+static void other_modules_have_no_fleets(void **state)
+{
+    (void)state;
+    one("fleet: {name: f1}\n");
+    tree_write(&t, "modules/other/defs/a.yaml", "fleet: {name: f2}\n");
+    assert_true(collect("k1"));
+    assert_int_equal(fleets.n, 1);
+    assert_true(collect("k3"));
+    assert_int_equal(fleets.n, 0);
+}
+
 static void excluded_regions(void **state)
 {
     (void)state;
@@ -61,10 +72,16 @@ static void excluded_regions(void **state)
 static void odd_pieces_are_somebody_else_s(void **state)
 {
     (void)state;
+    one("nodepool: {instance_type: [a, b, c]}\n");
+    assert_true(collect("k1"));
+    assert_int_equal(fleets.n, 0);
     one("fleet: text\nfleets: [1, {name: 7}, {name: ''}, {name: ok, instances: text}]\n"
         "nodepool: [a]\nother: {arch: x}\n");
     assert_true(collect("k1"));
     assert_int_equal(fleets.n, 1);
+    one("fleet: {name: f, exclude_regions: [xx-1], instances: [1, {type: [a]}, {type: ''}]}\n");
+    assert_true(collect("k1"));
+    assert_int_equal(fleets.nexcluded, 0);
     one("- a list\n");
     assert_true(collect("k1"));
     one("");
@@ -128,6 +145,41 @@ static void broken_files(void **state)
     assert_int_equal(diags_errors(t.ws.diags), 0);
 }
 
+static void misspelt_keys_are_reported_once(void **state)
+{
+    static const struct {
+        const char *text;
+        uint32_t col;
+    } cases[] = {
+        {"fleeet: {}\n", 1},
+        {"fleet: {nmae: f1}\n", 9},
+        {"fleet: {name: f1, instances: [{typ: x}]}\n", 32},
+        {"fleets: [{name: f1}, {name: f2, exclude_region: []}]\n", 33},
+        {"nodepool: {instance_typ: x}\n", 12},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        one(cases[i].text);
+        assert_true(collect("k1"));
+        tree_only(&t, D_NEAR_KEY, 1, cases[i].col, cases[i].text);
+    }
+    one("fleet: {name: f1, instances: [{type: x, node_disk_size: 5}], disk: 1}\nother: 1\n");
+    assert_true(collect("k1"));
+    tree_only(&t, DIAG_CODES, 0, 0, "keys for another program");
+}
+
+static void a_folder_that_cannot_be_read(void **state)
+{
+    (void)state;
+    one("{}\n");
+    tree_write(&t, "clusters.yaml", "clusters: {k1: {modules: [nodepools-x]}}\n");
+    tree_write(&t, "modules/nodepools-x/defs", "a file");
+    assert_false(collect("k1"));
+    tree_only(&t, D_UNREADABLE, 0, 0, "a file for a folder");
+    tree_write(&t, "clusters.yaml", CLUSTERS);
+}
+
 static void no_region_excludes_nothing(void **state)
 {
     (void)state;
@@ -189,6 +241,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_three_shapes),
+        cmocka_unit_test(other_modules_have_no_fleets),
         cmocka_unit_test(excluded_regions),
         cmocka_unit_test(odd_pieces_are_somebody_else_s),
         cmocka_unit_test(regions_must_be_a_list),
@@ -196,6 +249,8 @@ int main(void)
         cmocka_unit_test(the_runner_pods_fleet_is_not_for_jobs),
         cmocka_unit_test(default_region_decides_on_fleets),
         cmocka_unit_test(broken_files),
+        cmocka_unit_test(misspelt_keys_are_reported_once),
+        cmocka_unit_test(a_folder_that_cannot_be_read),
         cmocka_unit_test(no_region_excludes_nothing),
         cmocka_unit_test(many_fleets),
         cmocka_unit_test(families),

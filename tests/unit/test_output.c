@@ -449,8 +449,8 @@ static void test_leftovers_of_a_killed_run_are_removed(void **state)
     assert_int_equal(mkdir(STAGING, 0700), 0);
     assert_int_equal(mkdir(STAGING "/new", 0700), 0);
     write_file(STAGING "/new/stale", "S");
-    assert_int_equal(mkdir(STAGING "/old", 0700), 0);
-    write_file(STAGING "/old/a", "older");
+    assert_int_equal(mkdir(STAGING "/rubbish", 0700), 0);
+    write_file(STAGING "/rubbish/a", "older");
     /* A kill in the middle of removing a deep tree leaves such names. */
     for (int i = 0; i < 4; i++) {
         char name[64];
@@ -537,6 +537,37 @@ static void test_a_failed_swap_leaves_the_old_state(void **state)
         expect_text("out/d/e/c", "C");
         assert_false(exists(STAGING));
     }
+}
+
+/* Somebody makes the target between the two renames. */
+static int obstructed_rename(int dirfd, const char *old, int newdirfd, const char *new)
+{
+    if (renames_left++ == 1) {
+        assert_int_equal(mkdir("out", 0700), 0);
+        write_file("out/foreign", "F");
+    }
+    return renameat(dirfd, old, newdirfd, new);
+}
+
+static void test_an_old_state_that_cannot_go_back_is_kept(void **state)
+{
+    struct output *o;
+
+    (void)state;
+    make_first();
+    output_calls.exchange = no_exchange;
+    output_calls.rename = obstructed_rename;
+    renames_left = 0;
+    o = begin();
+    add(o, "a", "A2");
+    assert_int_equal(output_commit(o, NULL, &err), -1);
+    assert_non_null(strstr(err.msg, STAGING "/old"));
+    expect_text(STAGING "/old/a", "A");
+    /* Neither is anything done to it later, nor to what stands in its place. */
+    assert_int_equal(output_begin("out", &o, &err), -1);
+    assert_int_equal(err.errnum, EEXIST);
+    expect_text(STAGING "/old/a", "A");
+    expect_text("out/foreign", "F");
 }
 
 static void wait_for(pid_t pid, bool *killed)
@@ -888,6 +919,7 @@ int main(void)
         TEST(test_leftovers_of_a_killed_run_are_removed),
         TEST(test_without_exchange_two_renames_do),
         TEST(test_a_failed_swap_leaves_the_old_state),
+        TEST(test_an_old_state_that_cannot_go_back_is_kept),
         TEST(test_a_kill_between_the_two_renames_is_put_right),
         TEST(test_what_comes_back_is_checked_like_any_target),
         TEST(test_without_links_unchanged_files_keep_their_mtime),

@@ -120,6 +120,9 @@ static void numbers_of_every_type(void **state)
     number_is("'2.5'", 2.5);
     number_is("' 1_0.5e-1 '", 1.05);
     number_is("'.5'", 0.5);
+    number_is("'5'", 5.0);
+    number_is("'+1.5'", 1.5);
+    number_is("'-1.5E+1'", -15.0);
     number_is("'5.'", 5.0);
     number_is("'1e400'", HUGE_VAL);
     number_is("'-Infinity'", -HUGE_VAL);

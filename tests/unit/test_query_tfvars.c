@@ -56,13 +56,12 @@ static void everything_has_a_fallback(void **state)
 {
     (void)state;
     assert_int_equal(ask("", ""), QUERY_OK);
-    assert_string_equal(
-        out.data,
-        BEGIN "-var=\"vpc_cidr=10.0.0.0/16\" -var=\"single_nat_gateway=false\" "
-              "-var=\"base_node_count=3\" -var=\"base_node_instance_type=m5.xlarge\" "
-              "-var=\"base_node_max_unavailable_percentage=33\" "
-              "-var=\"base_node_ami_version=v*\" -var=\"eks_version=1.35\" "
-              "-var=\"coredns_replicas=6\"\n");
+    assert_string_equal(out.data, BEGIN
+                        "-var=\"vpc_cidr=10.0.0.0/16\" -var=\"single_nat_gateway=false\" "
+                        "-var=\"base_node_count=3\" -var=\"base_node_instance_type=m5.xlarge\" "
+                        "-var=\"base_node_max_unavailable_percentage=33\" "
+                        "-var=\"base_node_ami_version=v*\" -var=\"eks_version=1.35\" "
+                        "-var=\"coredns_replicas=6\"\n");
 }
 
 static void everything_can_be_set(void **state)
@@ -84,8 +83,9 @@ static void everything_can_be_set(void **state)
 
 static void base_lies_over_all_defaults(void **state)
 {
-    static const char defaults[] = "defaults: {vpc_cidr: d, eks_version: 1.30, base: {vpc_cidr: b}, "
-                                   "access_config: {authentication_mode: D}}";
+    static const char defaults[] =
+        "defaults: {vpc_cidr: d, eks_version: 1.30, base: {vpc_cidr: b}, "
+        "access_config: {authentication_mode: D}}";
 
     (void)state;
     has(defaults, "", "\"vpc_cidr=d\"");
@@ -155,9 +155,9 @@ static void what_cannot_be_answered(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        QUERY_TEST(everything_has_a_fallback),    QUERY_TEST(everything_can_be_set),
-        QUERY_TEST(base_lies_over_all_defaults),  QUERY_TEST(the_gateway_is_in_lower_case),
-        QUERY_TEST(replicas_are_a_path),          QUERY_TEST(access_settings),
+        QUERY_TEST(everything_has_a_fallback),   QUERY_TEST(everything_can_be_set),
+        QUERY_TEST(base_lies_over_all_defaults), QUERY_TEST(the_gateway_is_in_lower_case),
+        QUERY_TEST(replicas_are_a_path),         QUERY_TEST(access_settings),
         QUERY_TEST(what_cannot_be_answered),
     };
 

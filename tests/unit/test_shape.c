@@ -28,6 +28,9 @@ static void plain_words_are_harmless(void **state)
                                        "1.0",
                                        "a+b",
                                        "10.0.0.0/16",
+                                       "abcdefghijklmnopqrstuvwxyz",
+                                       "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+                                       "0123456789",
                                        "arn:aws:iam::1:role/x"};
     static const char *const bad[] = {"a b", "a\"", "a'", "a\\", "a: b", "a:",       ":a",
                                       "@a",  "a@",  "a#", "{a}", "[a]",  "a,b",      "*a",

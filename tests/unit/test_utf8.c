@@ -36,14 +36,14 @@ static void characters_of_every_length(void **state)
 static void ill_formed_bytes_are_taken_one_by_one(void **state)
 {
     static const char *const bad[] = {
-        "\x80zzz",         /* a continuation first */
-        "\xbfzzz",         /* the same */
-        "\xc3zzz",         /* no continuation */
-        "\xc3\xc3zz",      /* another start instead */
-        "\xe2\x82zz",      /* the third byte is missing */
-        "\xc0\x80zz",      /* overlong */
-        "\xc1\xbfzz",      /* overlong */
-        "\xe0\x9f\xbfz",   /* overlong */
+        "\x80zzz",       /* a continuation first */
+        "\xbfzzz",       /* the same */
+        "\xc3zzz",       /* no continuation */
+        "\xc3\xc3zz",    /* another start instead */
+        "\xe2\x82zz",    /* the third byte is missing */
+        "\xc0\x80zz",    /* overlong */
+        "\xc1\xbfzz",    /* overlong */
+        "\xe0\x9f\xbfz", /* overlong */
         "\xf0\x8f\xbf\xbf" /* overlong */,
         "\xed\xa0\x80z", /* a surrogate */
         "\xed\xbf\xbfz", /* the last one */
@@ -74,7 +74,7 @@ static void the_first_bad_byte_is_found(void **state)
 static void white_space_is_what_python_strips(void **state)
 {
     static const uint32_t first_and_last[][2] = {
-        {0x09, 0x0d}, {0x1c, 0x20},     {0x85, 0x85},     {0xa0, 0xa0},     {0x1680, 0x1680},
+        {0x09, 0x0d},     {0x1c, 0x20},     {0x85, 0x85},     {0xa0, 0xa0},     {0x1680, 0x1680},
         {0x2000, 0x200a}, {0x2028, 0x2029}, {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000},
     };
     size_t r = 0;
@@ -83,8 +83,8 @@ static void white_space_is_what_python_strips(void **state)
     for (uint32_t c = 0; c < 0x11000; c++) {
         while (r < sizeof(first_and_last) / sizeof(first_and_last[0]) && c > first_and_last[r][1])
             r++;
-        bool space = r < sizeof(first_and_last) / sizeof(first_and_last[0]) &&
-                     c >= first_and_last[r][0];
+        bool space =
+            r < sizeof(first_and_last) / sizeof(first_and_last[0]) && c >= first_and_last[r][0];
         assert_int_equal(utf8_is_space(c), space);
     }
     assert_false(utf8_is_space(UTF8_BAD));
