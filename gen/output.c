@@ -428,8 +428,9 @@ int output_commit(struct output *o, struct output_counts *counts, struct hfc_err
     if (rc == 0 && counts != NULL)
         *counts = o->counts;
     if (o->stranded) {
+        (void)hfc_error_prefix(err, "the old state is in %s/old", o->staging_name);
         output_free(o);
-        return hfc_error_prefix(err, "the old state is in %s/old", o->staging_name);
+        return -1;
     }
     /* The new state is in place; what cannot be removed now, the next run will name. */
     output_abort(o);

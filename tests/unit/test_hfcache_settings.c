@@ -62,6 +62,12 @@ static void good_values(void **state)
     is(HV_MEMORY, "1Gi");
     is(HV_READ_TIMEOUT, "90s");
     is(HV_REFRESH_SCHEDULE, "*/5 1-3 * JAN MON");
+    assert_true(read_settings("      namespace: n\n"));
+    assert_true(read_settings("      namespace: "
+                              "a23456789-123456789-123456789-123456789-123456789-123456789-123\n"));
+    assert_false(
+        read_settings("      namespace: "
+                      "a23456789-123456789-123456789-123456789-123456789-123456789-1234\n"));
     assert_true(read_settings("      refresh_schedule: '  0  7 * *  * '\n"));
     is(HV_REFRESH_SCHEDULE, "  0  7 * *  * ");
     for (const char *const *size = (const char *const[]){"1%", "9%", "200Gi", "2T", "500M", NULL};

@@ -156,6 +156,7 @@ static void templates_are_checked(void **state)
         {"# BEGIN_HF_CACHE\n# BEGIN_HF_CACHE\n# END_HF_CACHE\n", D_BLOCK, 2},
         {"a\n# BEGIN_HF_CACHE_GPU\n", W_TEMPLATE, 2},
         {"a\n#BEGIN_HF_CACHE\n", W_TEMPLATE, 2},
+        {"# BEGIN_HF_CACHE\n# BEGIN_PYPI_CACHE\n# END_HF_CACHE\n# END_PYPI_CACHE\n", W_TEMPLATE, 4},
         {"a: {{ VCPU }}\n", W_TEMPLATE, 1},
         {"a\nb: '{{NO_SUCH_THING}}'\n", D_LEFTOVER, 2},
         {"a\n\xff\n", D_TEMPLATE, 2},

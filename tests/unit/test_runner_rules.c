@@ -486,6 +486,18 @@ static void the_cluster_decides(void **state)
     comes_from(F_HUD, "0", C, 6);
 }
 
+static void jobs_are_offline_unless_told_otherwise(void **state)
+{
+    (void)state;
+    assert_true(resolve(CLUSTERS("    hf_cache: {offline: true}\n", ""), DEF));
+    comes_from(F_OFFLINE, "1", C, 6);
+    assert_string_equal(runner.f[F_OFFLINE].rule, "hf_cache.offline");
+    assert_true(resolve(CLUSTERS("    hf_cache: {offline: no}\n", ""), DEF));
+    comes_from(F_OFFLINE, "0", C, 6);
+    assert_true(resolve(CLUSTERS("", "") "defaults: {hf_cache: {offline: off}}\n", DEF));
+    comes_from(F_OFFLINE, "0", C, 6);
+}
+
 static void what_is_present(void **state)
 {
     (void)state;
@@ -539,6 +551,7 @@ int main(void)
         RULE_TEST(defaults_come_from_nowhere),
         RULE_TEST(the_definition_decides),
         RULE_TEST(the_cluster_decides),
+        RULE_TEST(jobs_are_offline_unless_told_otherwise),
         RULE_TEST(what_is_present),
         RULE_TEST(every_placeholder_has_a_field),
     };

@@ -63,6 +63,7 @@ static void the_first_bad_byte_is_found(void **state)
 {
     (void)state;
     assert_int_equal(utf8_check("", 0), 0);
+    assert_int_equal(utf8_check("\x80", 1), 0);
     assert_int_equal(utf8_check("ab\0\xc3\xa4", 5), 5);
     assert_int_equal(utf8_check("ab\xff"
                                 "cd",
