@@ -62,8 +62,6 @@ static void check_module_order(struct workspace *ws, const struct ynode *modules
     }
 }
 
-/* Every entry must be text: modules are found by name, and what YAML makes of `on` or `1.0` would
- * quietly equal no name. Null is an empty list. */
 /* A misspelt module would silently not be there. It is only warned of: names are compared exactly,
  * and others than these are not known here. */
 static void warn_of_module_name(struct workspace *ws, const struct ynode *m)
@@ -84,6 +82,8 @@ static void warn_of_module_name(struct workspace *ws, const struct ynode *m)
     diags_add(ws->diags, &item);
 }
 
+/* Every entry must be text: modules are found by name, and what YAML makes of `on` or `1.0` would
+ * quietly equal no name. Null is an empty list. */
 static bool read_modules(struct workspace *ws, struct cluster *c)
 {
     const struct ynode *list = ynode_get(c->node, "modules");

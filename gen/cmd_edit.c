@@ -81,32 +81,47 @@ static bool check_module(struct workspace *ws, const char *module)
     return false;
 }
 
-/* One cluster after the other, each on the text that the one before it left. NULL after an error.
+/* Edits one cluster in `text`. Its tree lives in the scratch memory, so that a list of many
+ * clusters takes no more memory than a list of one. */
+static void edit_one(struct workspace *ws, const char *cluster, const char *module, edit_fn *edit,
+                     struct hfc_buf *text)
+{
+    const char *path = ws->clusters_file->path;
+    hfc_autobuf struct hfc_buf edited = HFC_BUF(SOURCE_MAX);
+    struct hfc_error err = {0};
+    struct yerror yerr;
+    struct srcpos at = {0};
+    struct ydoc doc;
+
+    arena_reset(ws->scratch);
+    const struct source *src = source_from_text(ws->scratch, path, text->data, text->len);
+    if (yaml_parse(ws->scratch, src, &doc, &yerr) < 0)
+        abort(); /* it has been parsed before, by the workspace or by the edit */
+    if (edit(&doc, cluster, module, &edited, &at, &err) == EDIT_FAILED) {
+        /* The finding outlives the scratch memory. */
+        at.src = source_from_text(ws->arena, path, text->data, text->len);
+        diags_addf(ws->diags, D_VALUE, at, "%s", arena_strdup(ws->arena, err.msg));
+        return;
+    }
+    hfc_buf_reset(text);
+    hfc_buf_add(text, edited.data, edited.len);
+}
+
+/* One cluster after the other, each on the text that the one before it left. False after an error.
  */
-static const struct source *edit_all(struct workspace *ws, const struct flags *f, edit_fn *edit)
+static bool edit_all(struct workspace *ws, const struct flags *f, edit_fn *edit,
+                     struct hfc_buf *text)
 {
     const struct source *src = ws->clusters_file->doc.src;
-    struct ydoc doc = ws->clusters_file->doc;
 
+    hfc_buf_add(text, src->text, src->len);
     for (int i = 0; i < f->argc; i++) {
-        hfc_autobuf struct hfc_buf text = HFC_BUF(SOURCE_MAX);
-        struct hfc_error err = {0};
-        struct yerror yerr;
-        struct srcpos at = {0};
-        if (ynode_get(ws->clusters, f->argv[i]) == NULL) {
+        if (ynode_get(ws->clusters, f->argv[i]) == NULL)
             workspace_unknown_cluster(ws, f->argv[i]);
-            continue;
-        }
-        if (edit(&doc, f->argv[i], f->module, &text, &at, &err) == EDIT_FAILED) {
-            diags_addf(ws->diags, D_VALUE, at.line != 0 ? at : srcpos_file(src), "%s",
-                       arena_strdup(ws->arena, err.msg));
-            continue;
-        }
-        src = source_from_text(ws->arena, src->path, text.data, text.len);
-        if (yaml_parse(ws->arena, src, &doc, &yerr) < 0)
-            abort(); /* the edit has parsed it already */
+        else
+            edit_one(ws, f->argv[i], f->module, edit, text);
     }
-    return diags_errors(ws->diags) == 0 ? src : NULL;
+    return diags_errors(ws->diags) == 0;
 }
 
 static void show(const struct source *old, const struct source *new)
@@ -143,9 +158,9 @@ static int run_edit(const struct command *self, int argc, char **argv, edit_fn *
     if (rc != EXIT_OK)
         return rc == CLI_HELP ? EXIT_OK : rc;
     if (cli_open(&ws, &f.paths) && check_module(&ws, f.module)) {
-        const struct source *new = edit_all(&ws, &f, edit);
-        if (new != NULL)
-            apply(&ws, &f, new);
+        hfc_autobuf struct hfc_buf text = HFC_BUF(SOURCE_MAX);
+        if (edit_all(&ws, &f, edit, &text))
+            apply(&ws, &f, source_from_text(ws.arena, ws.clusters_file->path, text.data, text.len));
     }
     return cli_close(&ws);
 }

@@ -143,9 +143,7 @@ long generate_cluster(struct generator *g, const char *id, const struct sink *si
     return manifests < 0 ? -1 : runners + manifests;
 }
 
-/* An id that YAML reads as a boolean or a number (`no:`, `1:`) is refused: it could be neither
- * given as an argument nor name a folder. An unknown one is reported before anything is rendered.
- */
+/* A cluster that is given twice is worked on once. */
 static bool is_listed(const char *const *list, size_t n, const char *id)
 {
     for (size_t i = 0; i < n; i++)
@@ -154,6 +152,9 @@ static bool is_listed(const char *const *list, size_t n, const char *id)
     return false;
 }
 
+/* An id that YAML reads as a boolean or a number (`no:`, `1:`) is refused: it could be neither
+ * given as an argument nor name a folder. An unknown one is reported before anything is rendered.
+ */
 size_t generate_ids(struct workspace *ws, int argc, char **argv, const char *const **ids)
 {
     size_t all = ws->clusters != NULL ? ws->clusters->n : 0, n = 0;

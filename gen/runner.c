@@ -220,7 +220,7 @@ static bool printed(const struct runner_context *ctx, struct runner *r, enum fie
     return true;
 }
 
-/* Text such as "500m" is a fine CPU quantity, so sizes are not converted. The default of vcpu is
+/* Sizes are printed as they are written, never converted. The default of vcpu is
  * what Python prints for a missing value; that has been the output, so it stays with a warning. */
 static bool sizes(const struct runner_context *ctx, struct runner *r)
 {

@@ -30,8 +30,6 @@ static bool bad_max(const struct runner_context *ctx, const struct ynode *n, con
     return false;
 }
 
-/* All values are checked, those of other clusters too: a mistake should not wait for the day when
- * that cluster is deployed. */
 /* A misspelt cluster would get the default without a word. */
 static void warn_of_strangers(const struct runner_context *ctx, const struct ynode *map)
 {
@@ -45,6 +43,8 @@ static void warn_of_strangers(const struct runner_context *ctx, const struct yno
     }
 }
 
+/* All values are checked, those of other clusters too: a mistake should not wait for the day when
+ * that cluster is deployed. */
 static bool max_of_mapping(const struct runner_context *ctx, const struct ynode *map,
                            struct capacity *max)
 {
