@@ -131,3 +131,13 @@ bool list_has(const struct ynode *list, const char *text)
             return true;
     return false;
 }
+
+bool is_dns_label(const char *text, size_t n)
+{
+    bool ok = n >= 1 && n <= 63 && text[0] != '-' && text[n - 1] != '-';
+
+    for (size_t i = 0; i < n; i++)
+        ok &= (text[i] >= 'a' && text[i] <= 'z') || (text[i] >= '0' && text[i] <= '9') ||
+              text[i] == '-';
+    return ok;
+}

@@ -33,6 +33,11 @@ const char *type_noun(const struct ynode *n);
 /* The value in Python notation, cut to a length that fits a message; lives as long as `d`. */
 const char *repr_of(struct diags *d, const struct ynode *n);
 
+/* 1 to 63 lower-case letters, digits and '-', the last not at either end, and
+ * no line break behind it: what Kubernetes takes for the name of a fleet, a namespace or a cluster.
+ */
+bool is_dns_label(const char *text, size_t n);
+
 /* True if the list has a Y_STR item equal to text; false for NULL and anything but a list. */
 bool list_has(const struct ynode *list, const char *text);
 

@@ -28,15 +28,6 @@ static int put_file(void *ctx, const char *name, const char *bytes, size_t n, st
     return output_file(ctx, name, bytes, n, err);
 }
 
-/* A linear search: clusters are given by hand when others are to be kept. */
-static bool is_selected(const char *name, const char *const *ids, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(ids[i], name) == 0)
-            return true;
-    return false;
-}
-
 /* Carries over the folders of clusters that are not being generated. */
 static int keep_others(struct output *output, const char *dir, const char *const *ids, size_t n,
                        struct hfc_error *err)
@@ -47,7 +38,7 @@ static int keep_others(struct output *output, const char *dir, const char *const
     if (d == NULL)
         return errno == ENOENT ? 0 : hfc_error_set(err, errno, "%s", dir);
     while ((e = readdir(d)) != NULL) {
-        if (e->d_name[0] == '.' || is_selected(e->d_name, ids, n))
+        if (e->d_name[0] == '.' || generate_is_listed(ids, n, e->d_name))
             continue;
         if (output_keep(output, e->d_name, err) < 0)
             return -1;

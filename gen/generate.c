@@ -143,8 +143,8 @@ long generate_cluster(struct generator *g, const char *id, const struct sink *si
     return manifests < 0 ? -1 : runners + manifests;
 }
 
-/* A cluster that is given twice is worked on once. */
-static bool is_listed(const char *const *list, size_t n, const char *id)
+/* A linear search: clusters are given by hand. */
+bool generate_is_listed(const char *const *list, size_t n, const char *id)
 {
     for (size_t i = 0; i < n; i++)
         if (strcmp(list[i], id) == 0)
@@ -164,7 +164,7 @@ size_t generate_ids(struct workspace *ws, int argc, char **argv, const char *con
     for (int i = 0; i < argc; i++) {
         if (ynode_get(ws->clusters, argv[i]) == NULL)
             workspace_unknown_cluster(ws, argv[i]);
-        else if (!is_listed(list, n, argv[i]))
+        else if (!generate_is_listed(list, n, argv[i]))
             list[n++] = argv[i];
     }
     for (size_t i = 0; argc == 0 && i < all; i++)

@@ -30,6 +30,9 @@ long generate_cluster(struct generator *g, const char *id, const struct sink *si
  */
 size_t generate_ids(struct workspace *ws, int argc, char **argv, const char *const **ids);
 
+/* Whether an id is one of them. */
+bool generate_is_listed(const char *const *ids, size_t n, const char *id);
+
 /* The image for a cluster and where it comes from; NULL (reported, unless optional) if there is
  * none. */
 const char *generate_image(struct generator *g, const struct cluster *c, const char **rule);

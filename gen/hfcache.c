@@ -33,19 +33,13 @@ static int is_template(const struct dirent *e)
     return n > 9 && strcmp(e->d_name + n - 9, ".yaml.tpl") == 0;
 }
 
-/* The same order on every machine, so that findings and files come in the same order too. */
-static int by_bytes(const struct dirent **a, const struct dirent **b)
-{
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
-
 /* Compiles on after a template that is no good, to report them all; then none is rendered, since
  * half of the module's manifests would be worse than yesterday's. */
 static void compile(struct hfcache *h, const char *dir)
 {
     struct arena *a = h->ws->arena;
     struct dirent **entries = NULL;
-    int n = scandir(dir, &entries, is_template, by_bytes);
+    int n = scandir(dir, &entries, is_template, inputs_by_bytes);
 
     if (n <= 0)
         diags_addf(h->ws->diags, D_TEMPLATE, (struct srcpos){0},

@@ -60,15 +60,11 @@ static bool all_of(const char *text, const char *chars)
     return text[strspn(text, chars)] == '\0';
 }
 
-#define LOWER "abcdefghijklmnopqrstuvwxyz"
 #define DIGITS "0123456789"
 
-static bool is_dns_label(const char *text)
+static bool is_label(const char *text)
 {
-    size_t n = strlen(text);
-
-    return n >= 1 && n <= 63 && all_of(text, LOWER DIGITS "-") && text[0] != '-' &&
-           text[n - 1] != '-';
+    return is_dns_label(text, strlen(text));
 }
 
 /* Ports and digests pass: a colon or an at sign between other characters does no harm. */
@@ -140,7 +136,7 @@ static const struct setting {
     value_check *check;
     const char *expected;
 } settings[] = {
-    {HV_NAMESPACE, "hf_cache.namespace", "hf-cache", is_dns_label, "a DNS label"},
+    {HV_NAMESPACE, "hf_cache.namespace", "hf-cache", is_label, "a DNS label"},
     {HV_MOUNT_IMAGE, "hf_cache.image", "hfcache-mount:" HFC_VERSION, is_image,
      "an image reference"},
     {HV_REFRESH_IMAGE, "hf_cache.refresh_image", "hfcache-refresh:" HFC_VERSION, is_image,
@@ -168,11 +164,6 @@ static bool refuse(struct workspace *ws, const struct ynode *n, const char *path
 
     diags_add(ws->diags, &item);
     return false;
-}
-
-static struct text text_of(const char *p)
-{
-    return (struct text){p, strlen(p)};
 }
 
 /* Text without NULs that passes the check; anything else is reported. */
@@ -286,15 +277,15 @@ static bool read_identity(struct workspace *ws, const struct cluster *c, struct 
     values[HV_BUCKET] = text_of(arena_printf(ws->scratch, "pytorch-hf-model-cache-%s", c->id));
     values[HV_REGION] = text_of(c->region);
     values[HV_CLUSTER_NAME] = text_of(c->id);
-    if (!is_dns_label(c->id) || values[HV_BUCKET].n > 63)
+    if (!is_label(c->id) || values[HV_BUCKET].n > 63)
         return refuse(ws, c->key, "the cluster's id",
                       "lower-case letters, digits and '-', at most 40, as it names a bucket");
-    if (c->region_node == NULL || !is_usable(c->region_node, is_dns_label))
+    if (c->region_node == NULL || !is_usable(c->region_node, is_label))
         return refuse(ws, c->region_node != NULL ? c->region_node : c->key, "region",
                       "the region of the cluster's bucket");
     if (ynode_is_null(name))
         return true;
-    if (!is_usable(name, is_dns_label))
+    if (!is_usable(name, is_label))
         return refuse(ws, name, "cluster_name", "a DNS label");
     values[HV_CLUSTER_NAME] = text_of(name->text);
     return true;

@@ -115,7 +115,7 @@ static int is_candidate(const struct dirent *e)
     return ends_with(e->d_name, ".yaml", true) || ends_with(e->d_name, ".yml", true);
 }
 
-static int by_bytes(const struct dirent **a, const struct dirent **b)
+int inputs_by_bytes(const struct dirent **a, const struct dirent **b)
 {
     return strcmp((*a)->d_name, (*b)->d_name);
 }
@@ -125,7 +125,7 @@ static int by_bytes(const struct dirent **a, const struct dirent **b)
 static void list(struct inputs *in, struct input_dir *dir)
 {
     struct dirent **entries = NULL;
-    int n = scandir(dir->path, &entries, is_candidate, by_bytes);
+    int n = scandir(dir->path, &entries, is_candidate, inputs_by_bytes);
 
     if (n < 0 && errno != ENOENT)
         dir->why = arena_strdup(in->arena, strerrordesc_np(errno));

@@ -7,6 +7,7 @@
 #ifndef GEN_INPUTS_H
 #define GEN_INPUTS_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -37,6 +38,9 @@ struct input_dir {
     size_t nignored;
     const char *why; /* NULL, or why the folder cannot be read */
 };
+
+/* For scandir(3): the order of files in every folder, whatever the locale. */
+int inputs_by_bytes(const struct dirent **a, const struct dirent **b);
 
 struct inputs *inputs_new(struct arena *a);
 void inputs_free(struct inputs *in); /* NULL is fine; the documents belong to the arena */

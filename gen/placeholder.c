@@ -10,11 +10,6 @@
 
 typedef struct text make_text(struct arena *a, const struct runner *r);
 
-static struct text text_of(const char *p)
-{
-    return (struct text){p, strlen(p)};
-}
-
 /* prefix + field + suffix, or nothing if the field is not present. */
 static struct text wrap(struct arena *a, const struct field_value *f, const char *prefix,
                         const char *suffix)

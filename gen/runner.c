@@ -129,25 +129,12 @@ static bool identity(const struct runner_context *ctx, struct runner *r)
     return ok;
 }
 
-/* By length and character: the `$` of a pattern would let a newline at the end pass, and the
- * fleet's name becomes the value of a node label. */
-static bool is_dns_label(const struct ynode *n)
-{
-    bool ok = n->n >= 1 && n->n <= 63 && n->text[0] != '-' && n->text[n->n - 1] != '-';
-
-    for (uint32_t i = 0; i < n->n; i++) {
-        char c = n->text[i];
-        ok &= (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
-    }
-    return ok;
-}
-
 /* Why a node_fleet cannot be used; NULL if it can. */
 static const char *fleet_problem(const struct ynode *fleet)
 {
     if (fleet->type != Y_STR)
         return "node_fleet must be text";
-    if (!is_dns_label(fleet))
+    if (!is_dns_label(fleet->text, fleet->n))
         return "node_fleet is no DNS label";
     if (strcmp(fleet->text, FLEET_RESERVED) == 0)
         return "node_fleet names the fleet that is reserved for runner pods";

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "arena.h"
 #include "buf.h"
@@ -51,6 +52,12 @@ struct text {
     const char *p;
     size_t n;
 };
+
+static inline struct text text_of(const char *p)
+{
+    return (struct text){p, strlen(p)};
+}
+
 void template_render(const struct template *t, const struct text *values, const bool *keep,
                      struct hfc_buf *out);
 

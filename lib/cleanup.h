@@ -1,4 +1,4 @@
-/* cleanup.h: scope-bound release of memory, descriptors and streams.
+/* cleanup.h: scope-bound release of memory, descriptors and folders.
  *
  * A variable declared with one of these attributes is released when its scope ends, whichever way
  * it ends. Initialise it where it is declared; hand the value on with hfc_steal_ptr() or
@@ -14,7 +14,6 @@
 
 #define hfc_autofree __attribute__((cleanup(hfc_cleanup_free)))
 #define hfc_autoclose __attribute__((cleanup(hfc_cleanup_close)))
-#define hfc_autofclose __attribute__((cleanup(hfc_cleanup_fclose)))
 #define hfc_autoclosedir __attribute__((cleanup(hfc_cleanup_closedir)))
 
 static inline void hfc_cleanup_free(void *p)
@@ -26,12 +25,6 @@ static inline void hfc_cleanup_close(int *fd)
 {
     if (*fd >= 0)
         (void)close(*fd);
-}
-
-static inline void hfc_cleanup_fclose(FILE **f)
-{
-    if (*f != NULL)
-        (void)fclose(*f);
 }
 
 static inline void hfc_cleanup_closedir(DIR **d)

@@ -4,11 +4,6 @@
 #include "shape.h"
 #include "utf8.h"
 
-static struct text text_of(const char *p)
-{
-    return (struct text){p, strlen(p)};
-}
-
 static bool same(const char *model, const char *actual, bool lengths)
 {
     return shape_same(text_of(model), text_of(actual), lengths);
