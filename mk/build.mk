@@ -10,7 +10,8 @@ C_FILES := $(wildcard $(foreach d,lib $(DIRS) tests/unit tests/fuzz tests/sanity
 
 # Libraries of each folder, by pkg-config name.
 gen_PKGS := yaml-0.1 jansson gmp
-lib_PKGS :=
+lib_PKGS := libcurl libcrypto expat jansson
+refresh_PKGS := libmicrohttpd
 TEST_PKGS := cmocka
 
 ifeq ($(origin CC),default)
@@ -21,13 +22,15 @@ WERROR ?= -Werror
 
 # Asked once, when first needed: on a fresh machine `make deps` has to come first.
 PKG_CONFIG ?= pkg-config
-ALL_PKGS := $(sort $(lib_PKGS) $(foreach d,$(BUILT_DIRS) gen,$($d_PKGS)) $(TEST_PKGS))
+ALL_PKGS := $(sort $(lib_PKGS) $(foreach d,$(DIRS),$($d_PKGS)) $(TEST_PKGS))
 pkg = $(shell $(PKG_CONFIG) $1 $2 || echo MISSING-LIBRARY-run-make-deps)
 once = $(eval $1 := $2)$($1)
 PKG_CFLAGS = $(call once,PKG_CFLAGS,$(call pkg,--cflags,$(sort $(lib_PKGS) $(foreach d,$(DIRS),$($d_PKGS)))))
 TEST_PKG_CFLAGS = $(call once,TEST_PKG_CFLAGS,$(call pkg,--cflags,$(TEST_PKGS)))
 TEST_PKG_LIBS = $(call once,TEST_PKG_LIBS,$(call pkg,--libs,$(TEST_PKGS)))
 gen_LIBS = $(call once,gen_LIBS,$(call pkg,--libs,$(gen_PKGS) $(lib_PKGS)) -lm)
+refresh_LIBS = $(call once,refresh_LIBS,$(call pkg,--libs,$(refresh_PKGS) $(lib_PKGS)) -lm)
+all_LIBS = $(call once,all_LIBS,$(call pkg,--libs,$(ALL_PKGS)) -lm)
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
   -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef -Wvla

@@ -17,7 +17,7 @@ $(BUILD)/$1/tests/test_%: $(BUILD)/obj/$1/tests/unit/test_%.o $(DIRS:%=$(BUILD)/
 	$$(say) LINK $$@
 	@mkdir -p $$(@D)
 	$$(Q)$$(call variant_cc,$1) $$(call variant_cflags,$1) $$(LDFLAGS) $($1_LDFLAGS) $$(test_$$*_LDFLAGS) \
-	  -o $$@ $$^ $$(gen_LIBS) $$(TEST_PKG_LIBS)
+	  -o $$@ $$^ $$(all_LIBS) -pthread
 
 .SECONDARY: $(UNIT:%=$(BUILD)/obj/$1/tests/unit/%.o)
 endef
@@ -26,7 +26,7 @@ $(foreach v,release asan tsan cov,$(eval $(call unit,$v)))
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/obj/fuzz/tests/fuzz/fuzz_%.o $(DIRS:%=$(BUILD)/obj/fuzz/lib%.a) $(BUILD)/obj/fuzz/liblib.a
 	$(say) LINK $@
 	@mkdir -p $(@D)
-	$(Q)$(FUZZ_CC) $(LDFLAGS) $(fuzz_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(gen_LIBS)
+	$(Q)$(FUZZ_CC) $(LDFLAGS) $(fuzz_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(all_LIBS)
 .SECONDARY: $(FUZZERS:%=$(BUILD)/obj/fuzz/tests/fuzz/%.o)
 
 $(SANITY): $(BUILD)/obj/asan/tests/sanity/sanity.o
