@@ -8,12 +8,12 @@
  * from within the call that started it. Failures that pass are tried again in here; what reaches
  * done() is final. errnum of its error says what kind it is:
  *
- *   ENOENT      no such object, upload or bucket       EACCES     refused, or no usable credentials
- *   EEXIST      IF_ABSENT, and there is one            ESTALE     the ETag is another one by now
- *   EALREADY    not modified (if_none_match)
- *   EBADMSG     bytes arrived or were stored wrong     EAGAIN     busy, throttled, 5xx, to the last
- * try ENOTCONN    not reachable                          ECANCELED  hfc_store_cancel() EINVAL not
- * possible with this store or key    ENOSPC, EROFS, EIO ... as the file system says
+ *   ENOENT    no such object, upload or bucket   EACCES    refused, or no usable credentials
+ *   EEXIST    IF_ABSENT, and there is one        ESTALE    the ETag is another one by now
+ *   EALREADY  not modified (if_none_match)       EBADMSG   bytes arrived or were stored wrong
+ *   EAGAIN    throttled or 5xx to the last try   ENOTCONN  not reachable
+ *   EINVAL    not possible with store or key     ECANCELED hfc_store_cancel()
+ *   or what the file system says: ENOSPC, EROFS, EIO ...
  *
  * Threads: as the loop's.
  */
