@@ -2,7 +2,7 @@
  * in diag_json.c. Called through diags_print() only.
  *
  * Messages quote input files, and those may hold anything: every text goes through
- * visible_glyph() on its way out, so no input can drive a terminal or end a line.
+ * hfc_glyph_next() on its way out, so no input can drive a terminal or end a line.
  */
 #include "diag_format.h"
 
@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "glyph.h"
 #include "utf8.h"
 #include "visible.h"
 
@@ -108,7 +109,7 @@ static unsigned put_part(const struct excerpt *e, size_t from, size_t to, unsign
     unsigned start = cells;
 
     while (from < to) {
-        struct glyph g = visible_glyph(e->text + from, to - from);
+        struct hfc_glyph g = hfc_glyph_next(e->text + from, to - from);
         if (e->text[from] == '\t') {
             g.cells = (uint8_t)(TAB_WIDTH - cells % TAB_WIDTH);
             g.len = g.cells;
@@ -201,7 +202,7 @@ static void put_command_text(const char *text, const char *special, FILE *to)
     size_t n = strlen(text);
 
     for (size_t i = 0; i < n;) {
-        struct glyph g = visible_glyph(text + i, n - i);
+        struct hfc_glyph g = hfc_glyph_next(text + i, n - i);
         i += g.taken;
         if (text[i - 1] == '\n' || text[i - 1] == '\r') {
             fputs(text[i - 1] == '\n' ? "%0A" : "%0D", to);

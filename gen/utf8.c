@@ -1,51 +1,11 @@
-/* utf8.c: decodes UTF-8, strictly; see utf8.h. */
+/* utf8.c: checks and trims UTF-8; see utf8.h. The decoder is in lib/glyph.h. */
 #include "utf8.h"
 
-#include <assert.h>
-
-/* What the first byte says: how long the character is and from where that form may be used (a
- * shorter form exists below, and must have been taken). */
-static size_t form(unsigned char first, uint32_t *bits, uint32_t *least)
-{
-    if (first < 0xc0 || first >= 0xf8)
-        return 0;
-    if (first < 0xe0) {
-        *bits = first & 0x1f;
-        *least = 0x80;
-        return 2;
-    }
-    if (first < 0xf0) {
-        *bits = first & 0x0f;
-        *least = 0x800;
-        return 3;
-    }
-    *bits = first & 0x07;
-    *least = 0x10000;
-    return 4;
-}
+#include "glyph.h"
 
 size_t utf8_next(const char *p, size_t n, uint32_t *c)
 {
-    unsigned char first = (unsigned char)*p;
-    uint32_t value = 0, least = 0;
-
-    assert(n > 0);
-    *c = first;
-    if (first < 0x80)
-        return 1;
-    *c = UTF8_BAD;
-    size_t len = form(first, &value, &least);
-    if (len == 0 || len > n)
-        return 1;
-    for (size_t i = 1; i < len; i++) {
-        if (((unsigned char)p[i] & 0xc0) != 0x80)
-            return 1;
-        value = value << 6 | ((unsigned char)p[i] & 0x3f);
-    }
-    if (value < least || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff))
-        return 1;
-    *c = value;
-    return len;
+    return hfc_utf8_next(p, n, c);
 }
 
 size_t utf8_check(const char *p, size_t n)

@@ -36,10 +36,14 @@ const char *hfc_aws_config_endpoint(const struct hfc_aws_config *c, const char *
 /* AWS_CA_BUNDLE or the profile's `ca_bundle`; NULL: the system's. */
 const char *hfc_aws_config_ca_bundle(const struct hfc_aws_config *c);
 
-/* Parses the text of one ini file: calls set() for each key. Keys and sections are trimmed; '#' and
- * ';' at the start of a line are comments, " #" and " ;" behind a value too; indented lines are
- * nested settings and are passed over. -1: `err` holds "NAME:LINE: what is wrong". For tests and
- * fuzzing. */
+/* An environment variable whose name begins with AWS_, as it was; NULL: not set, or empty. */
+const char *hfc_aws_config_env(const struct hfc_aws_config *c, const char *name);
+
+/* Parses the text of one ini file: calls set() for each section, with key and value NULL, and for
+ * each key. Keys are made lower case; keys, values and sections are trimmed; '#' and ';' at the
+ * start of a line are comments, " #" and " ;" behind a value too; indented lines are nested
+ * settings and are passed over. -1: `err` holds "NAME:LINE: what is wrong". For tests and fuzzing.
+ */
 int hfc_aws_ini_parse(const char *name, const char *text, size_t n,
                       void (*set)(void *ctx, const char *section, const char *key,
                                   const char *value),

@@ -1,5 +1,5 @@
 /* test_diag_format.c: findings as text, JSON lines, SARIF and workflow commands
- * (gen/diag_format.c, gen/diag_json.c), and the escaping they share (gen/visible.c).
+ * (gen/diag_format.c, gen/diag_json.c), and the escaping they share (lib/glyph.c).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "diag.h"
+#include "glyph.h"
 #include "utf8.h"
 #include "visible.h"
 
@@ -426,7 +427,7 @@ static void only_well_formed_utf8_is_decoded(void **state)
 
 static void shows(const char *bytes, const char *text, unsigned cells)
 {
-    struct glyph g = visible_glyph(bytes, strlen(bytes));
+    struct hfc_glyph g = hfc_glyph_next(bytes, strlen(bytes));
 
     assert_int_equal(g.taken, strlen(bytes));
     assert_int_equal(g.cells, cells);
