@@ -53,7 +53,6 @@ enum hfc_http_end {
 };
 
 struct hfc_response;
-
 int hfc_response_status(const struct hfc_response *r); /* 0: none was read */
 
 /* The header's value, or NULL; `name` in lower case. Valid until done() returns. Of a repeated
@@ -64,6 +63,7 @@ const char *hfc_response_header(const struct hfc_response *r, const char *name);
 const struct hfc_buf *hfc_response_body(const struct hfc_response *r);
 
 uint64_t hfc_response_bytes(const struct hfc_response *r); /* of the body, as received */
+bool hfc_response_resent(const struct hfc_response *r); /* sent twice: the first may have arrived */
 
 enum hfc_flow {
     HFC_FLOW_ON,    /* all bytes were taken */

@@ -26,13 +26,22 @@ struct hfc_loop *hfc_loop_new(struct hfc_error *err);
  */
 void hfc_loop_free(struct hfc_loop *loop);
 
-/* Calls back until *until is true; at once if it is already. -1: the loop is broken (system call
- * failed), or hfc_loop_stop() was called: then errnum is ECANCELED. */
+/* Calls back until *until is true; at once if it is already. -1: the loop is broken (a system call
+ * failed). */
 int hfc_loop_run(struct hfc_loop *loop, const bool *until, struct hfc_error *err);
 
-/* Makes this and every further hfc_loop_run() return ECANCELED, until hfc_loop_go_on(). */
+/* Stopping, once and for all, means that the hooks are called: whoever has something under way
+ * cancels it, so that everything that is waited for comes to its end. The loop itself goes on, for
+ * whatever has to be cleaned up. A hook is a member of its owner's struct; zeroed is not added. */
+struct hfc_stop_hook {
+    struct hfc_loop *loop;
+    struct hfc_stop_hook *next;
+    hfc_loop_fn *fn;
+    void *ctx;
+};
+void hfc_stop_hook_add(struct hfc_loop *loop, struct hfc_stop_hook *h, hfc_loop_fn *fn, void *ctx);
+void hfc_stop_hook_remove(struct hfc_stop_hook *h);
 void hfc_loop_stop(struct hfc_loop *loop);
-void hfc_loop_go_on(struct hfc_loop *loop);
 bool hfc_loop_stopped(const struct hfc_loop *loop);
 
 /* Makes a waiting loop look around. */
