@@ -28,7 +28,7 @@
 struct hfc_store;
 struct hfc_store_op;
 
-/* Said of each event worth a log line; `line` has no newline and no secret. */
+/* An event worth a log line; `line` has no newline and no secret. */
 typedef void hfc_store_log(void *ctx, const char *line);
 
 struct hfc_store_config {
@@ -39,8 +39,7 @@ struct hfc_store_config {
     void *log_ctx;
 };
 
-/* Nothing is asked of the network yet; -> NULL only for a wrong URL, a directory that is none, or
- * broken settings of the environment. */
+/* Asks nothing of the network yet. NULL: a wrong URL or directory, or broken AWS settings. */
 struct hfc_store *hfc_store_open(struct hfc_loop *loop, const char *url,
                                  const struct hfc_store_config *config, struct hfc_error *err);
 
@@ -107,8 +106,10 @@ struct hfc_store_op *hfc_store_delete(struct hfc_store *s, const char *key, hfc_
 /* Goes on after HFC_FLOW_PAUSE or HFC_READ_PAUSE. */
 void hfc_store_resume(struct hfc_store_op *op);
 
-/* Ends it; done() is called with ECANCELED, from the loop. The handle is dead afterwards. */
+/* Ends it, or all, as hfc_loop_stop() does: done() is called with ECANCELED, from the loop. The
+ * handle is dead. */
 void hfc_store_cancel(struct hfc_store_op *op);
+void hfc_store_cancel_all(struct hfc_store *s);
 
 struct hfc_store_stats {
     struct hfc_http_stats http;
