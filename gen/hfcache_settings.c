@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "names.h"
 #include "quantity.h"
 #include "shape.h"
 
@@ -274,7 +275,7 @@ static bool read_identity(struct workspace *ws, const struct cluster *c, struct 
     const struct ynode *name = ynode_get(c->node, "cluster_name");
 
     values[HV_CLUSTER_ID] = text_of(c->id);
-    values[HV_BUCKET] = text_of(arena_printf(ws->scratch, "pytorch-hf-model-cache-%s", c->id));
+    values[HV_BUCKET] = text_of(arena_printf(ws->scratch, HFC_BUCKET_PREFIX "%s", c->id));
     values[HV_REGION] = text_of(c->region);
     values[HV_CLUSTER_NAME] = text_of(c->id);
     if (!is_label(c->id) || values[HV_BUCKET].n > 63)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "names.h"
 #include "quantity.h"
 #include "runner_internal.h"
 
@@ -304,8 +305,8 @@ static bool surroundings(const struct runner_context *ctx, struct runner *r)
     from_block(r, F_PREFIX, ctx->settings->prefix, "the cluster's arc-runners block");
     runner_set(r, F_MODULE, ctx->module, NULL, "the runner module being generated");
     runner_set(r, F_IMAGE, ctx->image, NULL, ctx->image_rule);
-    runner_set(r, F_BUCKET, arena_printf(ctx->arena, "pytorch-hf-model-cache-%s", c->id), c->key,
-               "pytorch-hf-model-cache- and the cluster's id");
+    runner_set(r, F_BUCKET, arena_printf(ctx->arena, HFC_BUCKET_PREFIX "%s", c->id), c->key,
+               HFC_BUCKET_PREFIX " and the cluster's id");
     from_block(r, F_REGION, c->region_node, "the cluster's region");
     runner_set(r, F_SHARD_INDEX, arena_printf(ctx->arena, "%zu", ctx->shard.index), c->key,
                "place of the cluster among its peers: same module, same runner name prefix");

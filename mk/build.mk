@@ -6,7 +6,7 @@
 DIRS := gen mount refresh
 BUILT_DIRS := $(foreach d,$(DIRS),$(if $(wildcard $d/main.c),$d))
 PROGRAMS := $(BUILT_DIRS:%=$(BIN)/hfcache-%)
-C_FILES := $(wildcard $(foreach d,lib $(DIRS) tests/unit tests/fuzz tests/sanity,$d/*.[ch]))
+C_FILES := $(wildcard $(foreach d,lib $(DIRS) tests/unit tests/tools tests/fuzz tests/sanity,$d/*.[ch]))
 
 # Libraries of each folder, by pkg-config name.
 gen_PKGS := yaml-0.1 jansson gmp
@@ -105,4 +105,4 @@ $(foreach v,$(VARIANTS),$(eval $(call variant,$v)))
 .PHONY: FORCE
 FORCE:
 
--include $(wildcard $(foreach v,$(VARIANTS),$(foreach d,lib $(DIRS) tests/unit tests/fuzz,$(BUILD)/obj/$v/$d/*.d)))
+-include $(wildcard $(foreach v,$(VARIANTS),$(foreach d,lib $(DIRS) tests/unit tests/tools tests/fuzz,$(BUILD)/obj/$v/$d/*.d)))

@@ -5,6 +5,7 @@ FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 600
 FUZZ_SMOKE_SECONDS ?= 20
 COVERAGE_MIN ?= 98
+COVERAGE_MIN_SHARED ?= 95
 RUN_TESTS := tools/run_tests.py --results $(BUILD)/results
 
 unit_programs = $(UNIT:%=$(BUILD)/$1/tests/%)
@@ -33,13 +34,30 @@ $(SANITY): $(BUILD)/obj/asan/tests/sanity/sanity.o
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(asan_CFLAGS) $(asan_LDFLAGS) -o $@ $^
 
-.PHONY: test tests-built test-unit test-integration test-asan test-tsan fuzz fuzz-smoke lint bench \
+# Programs that only tests call: build/VARIANT/tests-tools/NAME, linked with lib/ alone.
+TEST_TOOLS := $(patsubst tests/tools/%.c,%,$(wildcard tests/tools/*.c))
+define test_tool
+$(BUILD)/$1/tests-tools/%: $(BUILD)/obj/$1/tests/tools/%.o $(BUILD)/obj/$1/liblib.a
+	$$(say) LINK $$@
+	@mkdir -p $$(@D)
+	$$(Q)$$(call variant_cc,$1) $$(call variant_cflags,$1) $$(LDFLAGS) $($1_LDFLAGS) -o $$@ $$^ $$(all_LIBS)
+
+.SECONDARY: $(TEST_TOOLS:%=$(BUILD)/obj/$1/tests/tools/%.o)
+endef
+$(foreach v,release asan cov,$(eval $(call test_tool,$v)))
+test_tools = $(TEST_TOOLS:%=$(BUILD)/$1/tests-tools/%)
+
+# $(call programs_env,BIN,TOOLS): what the integration tests run.
+programs_env = HFCACHE_GEN=$(abspath $1)/hfcache-gen HFCACHE_REFRESH=$(abspath $1)/hfcache-refresh \
+  HFCACHE_STORE_TOOL=$(abspath $2)/store_tool
+
+.PHONY: test tests-built test-unit test-integration test-integration-asan test-clients test-asan test-tsan fuzz fuzz-smoke lint bench \
   golden coverage
 
 # Everything runs even after a failure; the summary decides.
 test: deps-test ## everything: unit, sanitizers, fuzz smoke, integration, lint; installs what it needs
 	$(Q)rm -rf $(BUILD)/results
-	+@for t in all test-unit test-asan fuzz-smoke test-integration lint; do \
+	+@for t in all test-unit test-asan fuzz-smoke test-integration test-integration-asan lint; do \
 	  $(MAKE) --no-print-directory $$t || tools/run_tests.py --results $(BUILD)/results broken $$t; \
 	done
 	@$(RUN_TESTS) summary
@@ -54,8 +72,20 @@ test-asan: $(call unit_programs,asan) $(SANITY) ## unit tests with AddressSaniti
 test-tsan: $(call unit_programs,tsan) ## unit tests with ThreadSanitizer
 	@$(RUN_TESTS) cmocka unit-tsan $^
 
-test-integration: deps-test all ## pytest on tests/integration against build/bin
-	@HFCACHE_GEN=$(abspath $(BIN))/hfcache-gen $(RUN_TESTS) pytest integration $(PYTHON) tests/integration
+test-integration: deps-test all $(call test_tools,release) ## pytest on tests/integration against build/bin
+	@$(call programs_env,$(BIN),$(BUILD)/release/tests-tools) \
+	  $(RUN_TESTS) pytest integration $(PYTHON) tests/integration
+
+# The programs that meet the network, with sanitizers; the generator has its unit tests for that.
+test-integration-asan: deps-test $(BUILT_DIRS:%=$(BUILD)/asan/bin/hfcache-%) $(call test_tools,asan) ## the tests of stores and refresh again, with AddressSanitizer and UBSan
+	@$(call programs_env,$(BUILD)/asan/bin,$(BUILD)/asan/tests-tools) HFCACHE_SANITIZED=1 \
+	  $(RUN_TESTS) pytest integration-asan $(PYTHON) tests/integration/test_sync.py \
+	  tests/integration/test_store.py
+
+test-clients: all ## transformers and torch on a published bucket (installs 6 GB)
+	@tools/deps.sh clients
+	@$(call programs_env,$(BIN),$(BUILD)/release/tests-tools) \
+	  $(RUN_TESTS) pytest clients $(BUILD)/venv-clients/bin/python tests/clients
 
 fuzz: $(FUZZERS:%=$(BUILD)/fuzz/%) ## fuzz for long [FUZZ_SECONDS=600 each]
 	@$(RUN_TESTS) fuzz fuzz $(FUZZ_SECONDS) $(BUILD)/fuzz $^
@@ -66,16 +96,17 @@ fuzz-smoke: $(FUZZERS:%=$(BUILD)/fuzz/%) ## all fuzz seeds, then a short run [FU
 lint: all ## format, metrics, static analysis, shell, YAML, Kubernetes schemas, inputs
 	@tools/lint.py --results $(BUILD)/results --build $(BUILD) $(CHECK)
 
-coverage: deps-test ## line coverage of gen/ and lib/ by unit and integration tests [COVERAGE_MIN=98]
+coverage: deps-test ## line coverage of gen/, lib/ and refresh/ by unit and integration tests
 	+@$(MAKE) --no-print-directory coverage-run
 
 .PHONY: coverage-run
-coverage-run: $(call unit_programs,cov) $(BUILT_DIRS:%=$(BUILD)/cov/bin/hfcache-%)
+coverage-run: $(call unit_programs,cov) $(BUILT_DIRS:%=$(BUILD)/cov/bin/hfcache-%) $(call test_tools,cov)
 	$(Q)find $(BUILD)/obj/cov -name '*.gcda' -delete
 	@$(RUN_TESTS) cmocka unit-cov $(call unit_programs,cov)
-	@HFCACHE_GEN=$(abspath $(BUILD))/cov/bin/hfcache-gen \
+	@$(call programs_env,$(BUILD)/cov/bin,$(BUILD)/cov/tests-tools) \
 	  $(RUN_TESTS) pytest integration-cov $(PYTHON) tests/integration
-	@tools/coverage.py $(BUILD) $(COVERAGE_MIN)
+	@tools/coverage.py $(BUILD) gen=$(COVERAGE_MIN) lib=$(COVERAGE_MIN_SHARED) \
+	  refresh=$(COVERAGE_MIN_SHARED)
 
 bench: deps-test ## benchmarks (tests/bench/run.py)
 	+@$(MAKE) --no-print-directory all
