@@ -63,10 +63,14 @@ spec:
             - name: refresh
               image: "{{REFRESH_IMAGE}}"
               args:
+                - sync
                 - --models=/etc/hf-cache/models.txt
-                - --store=s3://{{BUCKET}}
-                - --region={{REGION}}
+                - --to=s3://{{BUCKET}}
+                # Everything it uses, sockets included; the rest of the limit is the image's.
+                - --memory=192Mi
               env:
+                - name: AWS_REGION
+                  value: "{{REGION}}"
                 # Only gated and private models need it.
                 - name: HF_TOKEN
                   valueFrom:
