@@ -17,7 +17,7 @@
 #include "key.h"
 #include "store_internal.h"
 
-enum { LOG_LINE_MAX = 2048, UPLOAD_ID_MAX = 4096, CONTENT_TYPE_MAX = 200 };
+enum { LOG_LINE_MAX = 2048, UPLOAD_ID_MAX = 4096, CONTENT_TYPE_MAX = 200, CREATIONS_MS = 5000 };
 
 /* Memory for a few strings: who can't have it can't go on either. */
 static char *copy_text(const char *text)
@@ -60,9 +60,26 @@ struct hfc_store *hfc_store_open(struct hfc_loop *loop, const char *url,
     return NULL;
 }
 
+static void cancel_some(struct hfc_store *s, bool creations)
+{
+    for (struct hfc_store_op *op = s->ops; op != NULL; op = op->next)
+        if (!op->ended && (op->kind == HFC_OP_CREATE) == creations)
+            hfc_store_cancel(op);
+}
+
+static void give_up_creations(void *ctx)
+{
+    cancel_some(ctx, true);
+}
+
+/* An upload whose creation is cancelled may begin all the same, and nobody would know of it: so for
+ * a while its answer is waited for. */
 static void stop(void *ctx)
 {
-    hfc_store_cancel_all(ctx);
+    struct hfc_store *s = ctx;
+
+    cancel_some(s, false);
+    hfc_timer_start(s->loop, &s->creations, CREATIONS_MS, give_up_creations, s);
 }
 
 void hfc_store_init(struct hfc_store *s, const struct hfc_store_backend *backend,
@@ -148,6 +165,7 @@ void hfc_store_close(struct hfc_store *s)
         free_op(op);
     }
     hfc_stop_hook_remove(&s->hook);
+    hfc_timer_stop(&s->creations);
     free(s->url);
     free(s->prefix);
     s->backend->close(s);

@@ -53,6 +53,7 @@ struct hfc_store {
     struct hfc_store_stats stats; /* but for `http`; the backend counts */
     struct hfc_store_op *ops;     /* all that live */
     struct hfc_stop_hook hook;
+    struct hfc_timer creations; /* after a stop: until uploads may begin */
 };
 
 /* First member of a backend's struct of an operation. Strings are the operation's own, or NULL. */

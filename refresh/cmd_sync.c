@@ -206,6 +206,18 @@ struct places {
     size_t n;
 };
 
+/* But for slashes at the end. */
+static bool is_same(const char *a, const char *b)
+{
+    size_t n = strlen(a), m = strlen(b);
+
+    while (n > 0 && a[n - 1] == '/')
+        n--;
+    while (m > 0 && b[m - 1] == '/')
+        m--;
+    return n == m && memcmp(a, b, n) == 0;
+}
+
 static int add_place(struct places *p, struct hfc_loop *loop, const char *url, const char *region,
                      const struct hfc_store_config *base)
 {
@@ -213,7 +225,7 @@ static int add_place(struct places *p, struct hfc_loop *loop, const char *url, c
     struct hfc_error err = {0};
 
     for (size_t i = 0; i < p->n; i++)
-        if (strcmp(target_url(p->list[i]), url) == 0)
+        if (is_same(target_url(p->list[i]), url))
             return command_error("%s is named twice", url);
     if (p->n == TARGETS_MAX)
         return command_error("more than %d buckets", TARGETS_MAX);
@@ -333,7 +345,8 @@ static int bring(struct parts *p, const struct sync_arguments *a, const struct m
     p->run.targets = p->places.list;
     p->run.ntargets = p->places.n;
     bool whole = sync_run(&p->run, &sync);
-    return report_finish(p->run.report, !whole && hfc_loop_stopped(p->run.loop));
+    rc = report_finish(p->run.report, !whole && hfc_loop_stopped(p->run.loop));
+    return whole ? rc : STATUS_FAILED;
 }
 
 static int sync_models(struct sync_arguments *a, const struct models *models)

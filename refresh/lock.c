@@ -70,6 +70,11 @@ bool lock_held(const struct lock *l)
     return l->state == LOCK_HELD;
 }
 
+bool lock_may_be_there(const struct lock *l)
+{
+    return l->state == LOCK_HELD || (l->state == LOCK_FREE && l->put_open);
+}
+
 /* Requests. */
 
 void lock_start_put(struct lock *l, enum hfc_condition condition, hfc_store_done *done)
@@ -91,6 +96,7 @@ void lock_start_put(struct lock *l, enum hfc_condition condition, hfc_store_done
                                 .condition = l->plain ? HFC_ALWAYS : condition,
                                 .if_match = condition == HFC_IF_MATCH ? l->etag : NULL,
                                 .content_type = "application/json"};
+    l->put_open = l->state == LOCK_ACQUIRING;
     l->put_at = hfc_now_ms();
     l->op = hfc_store_put(l->store, &put, done, l);
 }
@@ -257,6 +263,7 @@ static void renew(void *ctx)
 static void finish_release(struct lock *l, const struct hfc_error *err)
 {
     l->state = LOCK_FREE;
+    l->put_open = false;
     l->self.since = 0;
     l->released(l->released_ctx, err);
 }
@@ -330,9 +337,11 @@ void lock_release(struct lock *l, lock_done *done, void *ctx)
     l->released_ctx = ctx;
     hfc_timer_stop(&l->timer);
     hfc_timer_stop(&l->expiry);
-    if (state == LOCK_HELD)
+    if (state != LOCK_ACQUIRING)
         l->done = NULL;
-    if (state == LOCK_HELD && l->op == NULL && hfc_now_ms() < l->valid_until)
+    if (state == LOCK_FREE && l->put_open)
+        lock_release_look(l);
+    else if (state == LOCK_HELD && l->op == NULL && hfc_now_ms() < l->valid_until)
         start_delete(l);
     else if (state == LOCK_ACQUIRING && l->op != NULL)
         hfc_store_cancel(l->op);

@@ -34,6 +34,9 @@ void lock_release(struct lock *l, lock_done *done, void *ctx);
 
 bool lock_held(const struct lock *l);
 
+/* Held, or its acquisition was broken off when the object may have been made: to be given back. */
+bool lock_may_be_there(const struct lock *l);
+
 /* Leaves the object where it is. What is still under way for it is dropped when its store is
  * closed, which has to be before the loop runs again. NULL is fine. */
 void lock_free(struct lock *l);

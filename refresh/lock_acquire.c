@@ -62,6 +62,7 @@ static void fail(struct lock *l, const struct hfc_error *why)
 
     assert(l->state == LOCK_ACQUIRING && l->op == NULL);
     (void)hfc_error_prefix(&err, "lock of %s", hfc_store_url(l->store));
+    l->put_open &= why->errnum == ECANCELED;
     l->state = LOCK_FREE;
     l->done(l->ctx, &err);
 }
@@ -82,7 +83,7 @@ static void acquired(struct lock *l)
 {
     struct hfc_error err;
 
-    l->unsure = false;
+    l->unsure = l->put_open = false;
     if (lock_time_left(l) <= 0) {
         (void)hfc_error_set(&err, EAGAIN, "it took longer to get than it lives");
         fail(l, &err);
@@ -184,7 +185,7 @@ static void looked(void *ctx, const struct hfc_store_reply *reply, const struct 
             acquired(l);
             return;
         }
-        l->unsure = false;
+        l->unsure = l->put_open = false;
         if (is_dead(l))
             take_over(l);
         else
@@ -202,6 +203,7 @@ static void put_failed(struct lock *l, const struct hfc_error *err)
 {
     bool there_was_one = l->etag[0] != '\0';
 
+    l->put_open = err->errnum == ECANCELED;
     switch (err->errnum) {
     case EEXIST:
     case ESTALE:
@@ -222,7 +224,7 @@ static void put_failed(struct lock *l, const struct hfc_error *err)
     case ECANCELED:
         break;
     default:
-        l->unsure = true;
+        l->unsure = l->put_open = true;
         l->cause = *err;
         look(l);
         return;

@@ -60,6 +60,7 @@ struct lock {
     unsigned quick;   /* tries without a wait */
     bool said;
     bool unsure;            /* a put failed, and may have been done all the same: by `cause` */
+    bool put_open;          /* how the latest put of an acquisition ended is not known */
     struct hfc_error cause; /* of the latest failure that may pass */
 
     struct hfc_store_op *op;

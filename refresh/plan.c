@@ -242,7 +242,7 @@ static int compare_target(struct snapshot *s, size_t i, struct hfc_error *err)
     struct comparing c = {.gather = GATHER, .s = s, .i = i};
     int rc = 0;
 
-    for (size_t f = 0; f < s->nfiles && rc == 0; f++)
+    for (size_t f = 0; f < s->nfiles && rc == 0 && !t->failed; f++)
         if (s->files[f].wanted)
             rc = compare_file(&c, &s->files[f], err);
     /* Waited for after a stop, too: what is under way points to here. */

@@ -27,6 +27,8 @@ struct publishing {
     struct hfc_memory_body ref;
     uint8_t ref_sha256[HFC_SHA256_SIZE];
     bool ref_is_there; /* the object names this commit already */
+    bool changed;      /* something was put */
+    bool at_the_end;   /* the last step was begun */
     bool failed;
 };
 
@@ -98,6 +100,7 @@ static void put_tree(struct publishing *p)
 {
     if (tree_is_there(p))
         return;
+    p->changed = true;
     struct hfc_put put = {
         .key = p->key.data, .body = tree_body_source(p->tree), .content_type = "application/json"};
     put.meta.has_sha256 = true;
@@ -107,6 +110,13 @@ static void put_tree(struct publishing *p)
 }
 
 /* The index. */
+
+static bool brought_something(const struct publishing *p)
+{
+    const struct snapshot_target *in = &p->s->in[p->i];
+
+    return in->files[FILE_STORED] + in->files[FILE_COPIED] > 0;
+}
 
 static bool note_snapshot(struct publishing *p, struct hfc_error *err)
 {
@@ -119,7 +129,11 @@ static bool note_snapshot(struct publishing *p, struct hfc_error *err)
     if (old != NULL && old->has_filter &&
         memcmp(old->filter, line.filter, sizeof(line.filter)) == 0)
         return true;
-    p->target->dirty = true;
+    /* Another filter for the same commit, and it needs nothing more: two lines of models.txt would
+     * replace each other's in turn. */
+    if (old != NULL && old->has_filter && !brought_something(p))
+        return true;
+    p->target->dirty = p->changed = true;
     return hfc_index_put_snapshot(p->target->index, &line, err) == 0;
 }
 
@@ -152,8 +166,10 @@ static void put_index(struct publishing *p)
 /* The ref: 40 bytes, no newline. */
 static void put_ref(struct publishing *p)
 {
+    p->at_the_end = true;
     if (p->ref_is_there)
         return;
+    p->changed = true;
     p->ref = (struct hfc_memory_body){p->s->commit, HFC_COMMIT_SIZE - 1};
     hfc_hash_of(HFC_SHA256, p->ref.bytes, p->ref.n, p->ref_sha256);
     struct hfc_put put = {.key = p->key.data,
@@ -163,6 +179,18 @@ static void put_ref(struct publishing *p)
     memcpy(put.meta.sha256, p->ref_sha256, sizeof(put.meta.sha256));
     gather_begin(p->gather);
     (void)hfc_store_put(p->target->store, &put, step_done, p);
+}
+
+/* Everything was there or was brought; but somebody may have a hand in the bucket. */
+static void check_whole(struct publishing *p)
+{
+    struct hfc_error err;
+
+    if (tree_body_is_whole(p->tree))
+        return;
+    (void)hfc_error_set(&err, ESTALE, "a file that was there is gone; the next run brings it");
+    p->failed = true;
+    snapshot_fail(p->s, p->i, &err);
 }
 
 /* All targets that have everything take part. */
@@ -179,18 +207,27 @@ static size_t enter(struct snapshot *s, struct gather *g, struct publishing *all
         all[n] = (struct publishing){.gather = g, .s = s, .i = i, .target = t};
         hfc_buf_init(&all[n].key, 2 * HFC_KEY_MAX);
         all[n].tree = tree_body_new(s, t);
+        check_whole(&all[n]);
         n++;
     }
     return n;
 }
 
+static void settle_standing(struct publishing *p)
+{
+    struct snapshot_target *in = &p->s->in[p->i];
+
+    if (!p->at_the_end)
+        snapshot_fail(p->s, p->i, &p->target->error);
+    else
+        in->standing = p->changed || brought_something(p) ? STANDING_PUBLISHED : STANDING_UNCHANGED;
+}
+
 static void leave(struct publishing *all, size_t n, bool stopped)
 {
     for (size_t p = 0; p < n; p++) {
-        if (all[p].target->failed)
-            snapshot_fail(all[p].s, all[p].i, &all[p].target->error);
-        else if (!all[p].failed && !stopped)
-            all[p].s->in[all[p].i].standing = STANDING_PUBLISHED;
+        if (!all[p].failed && !stopped)
+            settle_standing(&all[p]);
         tree_body_free(all[p].tree);
         hfc_buf_free(&all[p].key);
     }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "command.h"
 #include "need.h"
 #include "prune.h"
 #include "transfers.h"
@@ -19,36 +20,87 @@ enum { OPEN_MAX = 8 };
 
 struct sync {
     struct run *run;
+    const struct models *models;
+    bool *failed; /* for each of them */
     struct snapshot *open[OPEN_MAX];
     size_t nopen;
 };
 
 static void say_line(void *ctx, const char *text)
 {
-    struct run *run = ctx;
+    const struct sync *y = ctx;
 
-    report_line(run->report, REPORT_INFO, "%s", text);
+    report_line(y->run->report, REPORT_INFO, "%s", text);
 }
 
-/* Only snapshots of this repository, and never one that a ref names. */
-static int prune_model(struct snapshot *s, struct hfc_error *err)
+/* Only uploads below the folders of this run's models are looked at: other tools may use the bucket
+ * as well, and the lock does not bind them. */
+static bool is_ours(void *ctx, const char *key)
 {
-    for (size_t i = 0; i < s->run->ntargets; i++) {
-        struct target *t = s->run->targets[i];
-        struct prune_plan *plan = NULL;
-        struct hfc_error why = {0};
-        if (t->failed || s->in[i].standing == STANDING_FAILED || s->error.msg[0] != '\0')
-            continue;
-        int rc = prune_find(t, s->folder, false, &plan);
-        if (rc == 0 && prune_count(plan) > 0)
-            rc = prune_run(t, plan, say_line, s->run, &why);
-        prune_free(plan);
-        if (rc < 0 && hfc_loop_stopped(s->run->loop))
-            return hfc_error_set(err, ECANCELED, "stopped");
-        if (rc < 0)
-            target_fail(t, &why);
+    const struct sync *y = ctx;
+    const char *folder;
+    size_t n = repo_folder(key, &folder);
+
+    for (size_t i = 0; n > 0 && i < y->models->n; i++) {
+        hfc_autobuf struct hfc_buf ours = HFC_BUF(HFC_KEY_MAX);
+        model_folder(&y->models->list[i], &ours);
+        if (ours.len == n && memcmp(ours.data, folder, n) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Whether any revision of this repository failed: then its files may lie there without a ref, and
+ * must not be taken for old ones. */
+static bool any_failed(const struct sync *y, const char *folder)
+{
+    for (size_t i = 0; i < y->models->n; i++) {
+        hfc_autobuf struct hfc_buf other = HFC_BUF(HFC_KEY_MAX);
+        model_folder(&y->models->list[i], &other);
+        if (y->failed[i] && strcmp(other.data, folder) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int prune_folder(struct sync *y, struct target *t, const char *folder, struct hfc_error *err)
+{
+    struct prune_plan *plan = NULL;
+    struct hfc_error why = {0};
+    int rc = prune_find(t, folder, false, &plan);
+
+    if (rc == 0 && prune_count(plan) > 0)
+        rc = prune_run(t, plan, say_line, y, &why);
+    prune_free(plan);
+    if (rc < 0 && hfc_loop_stopped(y->run->loop))
+        return hfc_error_set(err, ECANCELED, "stopped");
+    if (rc < 0)
+        target_fail(t, &why);
+    return 0;
+}
+
+/* When every model of the list is published: until then a snapshot without a ref may be one that is
+ * on its way. */
+static int prune_models(struct sync *y, struct hfc_error *err)
+{
+    for (size_t i = 0; i < y->models->n; i++) {
+        hfc_autobuf struct hfc_buf folder = HFC_BUF(HFC_KEY_MAX);
+        model_folder(&y->models->list[i], &folder);
+        for (size_t k = 0; k < y->run->ntargets && !any_failed(y, folder.data); k++)
+            if (!y->run->targets[k]->failed &&
+                prune_folder(y, y->run->targets[k], folder.data, err) < 0)
+                return -1;
     }
     return 0;
+}
+
+static bool has_failed(const struct snapshot *s)
+{
+    bool failed = s->error.msg[0] != '\0';
+
+    for (size_t i = 0; i < s->run->ntargets; i++)
+        failed |= s->in[i].standing == STANDING_FAILED;
+    return failed;
 }
 
 /* Takes a finished snapshot out of the open ones. */
@@ -60,10 +112,9 @@ static int finish(struct sync *y, size_t at, struct hfc_error *err)
     y->open[at] = y->open[--y->nopen];
     if (!y->run->dry_run)
         rc = snapshot_publish(s, err);
-    if (rc == 0 && y->run->prune && !y->run->dry_run)
-        rc = prune_model(s, err);
     if (rc == 0)
         snapshot_report(s);
+    y->failed[s->model - y->models->list] = rc < 0 || has_failed(s);
     snapshot_free(s);
     return rc;
 }
@@ -91,10 +142,10 @@ static int settle(struct sync *y, size_t limit, struct hfc_error *err)
     }
 }
 
-static int bring_models(struct sync *y, const struct models *models, struct hfc_error *err)
+static int bring_models(struct sync *y, struct hfc_error *err)
 {
-    for (size_t i = 0; i < models->n; i++) {
-        struct snapshot *s = snapshot_new(y->run, &models->list[i]);
+    for (size_t i = 0; i < y->models->n; i++) {
+        struct snapshot *s = snapshot_new(y->run, &y->models->list[i]);
         y->open[y->nopen++] = s;
         if (snapshot_plan(s, err) < 0 || settle(y, OPEN_MAX - 1, err) < 0)
             return -1;
@@ -102,7 +153,6 @@ static int bring_models(struct sync *y, const struct models *models, struct hfc_
     return settle(y, 0, err);
 }
 
-/* What other tools have put into the bucket, or taken out of it, shows in the index as well. */
 static void index_put(void *ctx, const struct hfc_store_reply *reply, const struct hfc_error *err)
 {
     struct gather_target *g = ctx;
@@ -113,6 +163,7 @@ static void index_put(void *ctx, const struct hfc_store_reply *reply, const stru
     gather_end(g->gather);
 }
 
+/* What other tools have put into the bucket, or taken out of it, shows in the index as well. */
 static int publish_indexes(struct run *run, struct hfc_error *err)
 {
     struct gather g = GATHER;
@@ -158,8 +209,13 @@ static void drain(struct sync *y)
 {
     transfers_stop(y->run->transfers);
     (void)hfc_loop_run(y->run->loop, transfers_idle(y->run->transfers), NULL);
-    while (y->nopen > 0)
-        snapshot_free(y->open[--y->nopen]);
+    while (y->nopen > 0) {
+        struct snapshot *s = y->open[--y->nopen];
+        if (s->error.msg[0] == '\0')
+            (void)hfc_error_set(&s->error, ECANCELED, "not finished");
+        snapshot_report(s);
+        snapshot_free(s);
+    }
 }
 
 static bool any_usable(const struct run *run)
@@ -177,20 +233,25 @@ static int open_and_bring(struct sync *y, const struct sync_options *options, st
                                              .tables = run->budget.tables,
                                              .lock_wait_ms = options->lock_wait_ms,
                                              .say = say_line,
-                                             .ctx = run};
+                                             .ours = is_ours,
+                                             .ctx = y};
 
     if (targets_open(run->targets, run->ntargets, &open, err) < 0)
         return -1;
     if (!any_usable(run))
         return 0;
-    if (bring_models(y, options->models, err) < 0)
+    if (bring_models(y, err) < 0)
         return -1;
-    return run->dry_run ? 0 : publish_indexes(run, err);
+    if (run->dry_run)
+        return 0;
+    if (run->prune && prune_models(y, err) < 0)
+        return -1;
+    return publish_indexes(run, err);
 }
 
 bool sync_run(struct run *run, const struct sync_options *options)
 {
-    struct sync y = {.run = run};
+    struct sync y = {.run = run, .models = options->models};
     struct hfc_error err = {0};
 
     run->transfers = transfers_new(run, &err);
@@ -199,6 +260,7 @@ bool sync_run(struct run *run, const struct sync_options *options)
         targets_close(run->targets, run->ntargets);
         return false;
     }
+    y.failed = need(calloc(options->models->n, sizeof(*y.failed)));
     int rc = open_and_bring(&y, options, &err);
     if (rc < 0) {
         drain(&y);
@@ -208,5 +270,6 @@ bool sync_run(struct run *run, const struct sync_options *options)
     report_all(run);
     transfers_free(run->transfers);
     targets_close(run->targets, run->ntargets);
+    free(y.failed);
     return rc == 0;
 }

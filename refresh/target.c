@@ -10,7 +10,7 @@
 #include "need.h"
 #include "upload.h"
 
-enum { CLOSE_MS = 10000, LEFTOVERS_MAX = 10000 };
+enum { CLOSE_MS = 8000, CLOSE_LATE_MS = 2000, LEFTOVERS_MAX = 10000 };
 
 /* An object that was stored while the index was being sent. */
 struct late {
@@ -22,6 +22,7 @@ struct late {
 struct target_publishing {
     struct hfc_index_writer *writer;
     struct late *first, **last;
+    bool plain; /* the server knows no conditions */
     hfc_store_done *done;
     void *ctx;
 };
@@ -44,8 +45,11 @@ const char *target_url(const struct target *t)
     return hfc_store_url(t->store);
 }
 
+/* That a stop has cancelled something is no fault of the bucket: it still has to be left tidy. */
 void target_fail(struct target *t, const struct hfc_error *why)
 {
+    if (why->errnum == ECANCELED && hfc_loop_stopped(t->loop))
+        return;
     if (!t->failed)
         t->error = *why;
     t->failed = true;
@@ -99,7 +103,7 @@ void target_leftover(struct target *t, const char *key, const char *upload_id)
 {
     size_t n = t->nleftovers;
 
-    if (n == LEFTOVERS_MAX)
+    if (n == LEFTOVERS_MAX || (t->ours != NULL && !t->ours(t->ours_ctx, key)))
         return;
     if ((n & (n - 1)) == 0)
         t->leftovers = need(reallocarray(t->leftovers, n > 0 ? 2 * n : 1, sizeof(*t->leftovers)));
@@ -132,15 +136,44 @@ static void note_late(struct target *t, struct late *late)
     }
 }
 
+static void published(void *ctx, const struct hfc_store_reply *reply, const struct hfc_error *err);
+
+/* The condition stops a writer that has lost its lock without noticing. */
+static void put_index(struct target *t)
+{
+    struct target_publishing *p = t->publishing;
+    struct hfc_put put = {.key = HFC_INDEX_KEY,
+                          .body = hfc_index_body(p->writer),
+                          .content_type = "text/plain; charset=utf-8"};
+
+    put.meta.has_sha256 = true;
+    memcpy(put.meta.sha256, put.body.sha256, sizeof(put.meta.sha256));
+    if (t->index_state == INDEX_ABSENT && !p->plain)
+        put.condition = HFC_IF_ABSENT;
+    if (t->index_state == INDEX_SEEN && !p->plain) {
+        put.condition = HFC_IF_MATCH;
+        put.if_match = t->index_etag;
+    }
+    (void)hfc_store_put(t->store, &put, published, t);
+}
+
 static void published(void *ctx, const struct hfc_store_reply *reply, const struct hfc_error *err)
 {
     struct target *t = ctx;
     struct target_publishing *p = t->publishing;
 
+    if (err != NULL && err->errnum == EINVAL && !p->plain) {
+        p->plain = true;
+        put_index(t);
+        return;
+    }
     t->publishing = NULL;
     hfc_index_writer_free(p->writer);
-    if (err == NULL)
+    if (err == NULL) {
         t->dirty = false;
+        t->index_state = INDEX_SEEN;
+        memcpy(t->index_etag, reply->object.etag, sizeof(t->index_etag));
+    }
     note_late(t, p->first);
     p->done(p->ctx, reply, err);
     free(p);
@@ -155,10 +188,7 @@ void target_publish_index(struct target *t, hfc_store_done *done, void *ctx)
     p->done = done;
     p->ctx = ctx;
     t->publishing = p;
-    const struct hfc_put put = {.key = HFC_INDEX_KEY,
-                                .body = hfc_index_body(p->writer),
-                                .content_type = "text/plain; charset=utf-8"};
-    (void)hfc_store_put(t->store, &put, published, t);
+    put_index(t);
 }
 
 /* Closing. Failures are of no interest: the next run finds what is left. */
@@ -168,12 +198,16 @@ struct closing {
     struct hfc_timer deadline;
     struct target *const *targets;
     size_t n;
+    bool late;
 };
 
+/* Once for each step that is still to come: the lock is tried even then. */
 static void too_late(void *ctx)
 {
-    const struct closing *c = ctx;
+    struct closing *c = ctx;
 
+    c->late = true;
+    hfc_timer_start(c->targets[0]->loop, &c->deadline, CLOSE_LATE_MS, too_late, c);
     for (size_t i = 0; i < c->n; i++)
         hfc_store_cancel_all(c->targets[i]->store);
 }
@@ -201,14 +235,11 @@ static void strays_listed(void *ctx, const struct hfc_store_reply *reply,
     free(g);
 }
 
-/* An upload may have begun though its answer was lost, or an abort may have failed. By now all
- * uploads that are there are strays. */
+/* An upload may have begun though its answer was lost (a client's library tries again by itself, so
+ * counts don't tell), or an abort may have failed. By now all uploads that are there are strays. */
 static void find_strays(struct target *t, struct gather *g)
 {
-    struct hfc_store_stats stats;
-
-    hfc_store_stats(t->store, &stats);
-    if (!may_clean(t) || !t->uploads || (stats.retries == 0 && !hfc_loop_stopped(t->loop)))
+    if (!may_clean(t) || !t->uploads)
         return;
     forget_leftovers(t);
     struct gather_target *each = need(malloc(sizeof(*each)));
@@ -243,7 +274,7 @@ static void abort_leftovers(struct target *t, struct gather *g)
 /* The lock goes last: until then nobody else may touch the uploads. */
 static void give_back(struct target *t, struct gather *g)
 {
-    if (t->lock == NULL || !lock_held(t->lock))
+    if (t->lock == NULL || !lock_may_be_there(t->lock))
         return;
     gather_begin(g);
     lock_release(t->lock, released, g);
@@ -269,7 +300,7 @@ void targets_close(struct target *const *targets, size_t n)
     if (n > 0)
         hfc_timer_start(targets[0]->loop, &c.deadline, CLOSE_MS, too_late, &c);
     for (size_t s = 0; s < HFC_ARRAY_LEN(steps) && n > 0; s++) {
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n && (!c.late || steps[s] == give_back); i++)
             steps[s](targets[i], &c.gather);
         (void)gather_wait(targets[0]->loop, &c.gather, NULL);
     }

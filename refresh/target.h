@@ -22,6 +22,9 @@ struct leftover {
     bool taken; /* goes on in this run */
 };
 
+/* Whether an unfinished upload of this key can be one of this program's. */
+typedef bool target_ours(void *ctx, const char *key);
+
 struct target {
     struct hfc_loop *loop;
     struct hfc_store *store;
@@ -34,7 +37,11 @@ struct target {
     bool dirty;   /* the published index says something else */
     bool failed;  /* by `error` */
     struct hfc_error error;
-    uint64_t pruned;                      /* objects deleted by this run */
+    uint64_t pruned; /* objects deleted by this run */
+    target_ours *ours;
+    void *ours_ctx;
+    enum { INDEX_UNSEEN, INDEX_ABSENT, INDEX_SEEN } index_state;
+    char index_etag[HFC_ETAG_MAX];        /* INDEX_SEEN: of the published index */
     struct opening *opening;              /* target_open.c's, until it is open */
     struct target_publishing *publishing; /* the index is on its way */
 };
@@ -50,6 +57,7 @@ struct target_open_options {
     size_t tables;        /* bytes for the indexes of all of them */
     int64_t lock_wait_ms; /* patience with another writer */
     lock_say *say;        /* hears of waits, broken indexes and the like */
+    target_ours *ours;    /* which uploads left behind are looked at; NULL: all */
     void *ctx;
 };
 
@@ -75,7 +83,8 @@ int target_stored(struct target *t, const char *key, const struct hfc_object *ob
 /* Notes that it is not there, or not to be shown, any more. */
 void target_removed(struct target *t, const char *key);
 
-/* Puts the index where it is read, and clears `dirty`. One at a time; the main flow's business.
+/* Puts the index where it is read, on condition that it is still the one that was read or put last,
+ * and clears `dirty`. One at a time; the main flow's business.
  * What is stored meanwhile is noted when it has ended. */
 void target_publish_index(struct target *t, hfc_store_done *done, void *ctx);
 

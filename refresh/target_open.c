@@ -273,9 +273,9 @@ static void open_listed(void *ctx, const struct hfc_store_reply *reply, const st
     (void)reply;
     if (o->full) {
         (void)hfc_error_set(&full, ENOMEM,
-                            "%s: more objects than %zu MiB of tables can describe; use a larger "
+                            "%s: more objects than %zu KiB of tables can describe; use a larger "
                             "--memory",
-                            target_url(o->target), o->share >> 20);
+                            target_url(o->target), o->share >> 10);
         err = &full;
     }
     if (err != NULL)
@@ -300,8 +300,13 @@ static void open_index_read(void *ctx, const struct hfc_store_reply *reply,
     struct opening *o = ctx;
     struct target *t = o->target;
 
-    (void)reply;
     bool none = err != NULL && err->errnum == ENOENT;
+    if (none) {
+        t->index_state = INDEX_ABSENT;
+    } else if (err == NULL) {
+        t->index_state = INDEX_SEEN;
+        memcpy(t->index_etag, reply->object.etag, sizeof(t->index_etag));
+    }
     if (err != NULL && !none && o->parse_error.msg[0] == '\0') {
         open_end(o, err);
         return;
@@ -364,6 +369,8 @@ int targets_open(struct target *const *targets, size_t n, const struct target_op
         *o = (struct opening){.target = targets[i], .options = options, .gather = &g};
         o->share = options->tables / n / 2;
         targets[i]->opening = o;
+        targets[i]->ours = options->ours;
+        targets[i]->ours_ctx = options->ctx;
         gather_begin(&g);
         if (options->use == TARGET_READ) {
             open_index(o);

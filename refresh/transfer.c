@@ -12,11 +12,14 @@
 #include "need.h"
 #include "transfer_internal.h"
 
-enum { TRIES_MAX = STREAM_TRIES_MAX };
-
 struct target *sink_target(const struct sink *s)
 {
     return s->transfer->all->run->targets[s->i];
+}
+
+bool transfer_is_small(const struct transfer *tr)
+{
+    return tr->wanted->id.size <= SMALL_FILE_MAX;
 }
 
 /* A file that fits into a block is one PUT; otherwise blocks are parts, and if those were too many,
@@ -44,6 +47,22 @@ struct transfer *transfer_new(struct transfers *t, struct snapshot *s, struct wa
         tr->sinks[i] = (struct sink){.transfer = tr, .i = i};
     cut_up(tr);
     return tr;
+}
+
+void transfer_free(struct transfer *tr)
+{
+    assert(tr->blocks == NULL && tr->ops == 0);
+    hfc_hash_free(tr->sha256);
+    hfc_hash_free(tr->git);
+    hfc_hash_free(tr->part_hash);
+    if (tr->progress != NULL)
+        report_end(tr->progress);
+    for (size_t i = 0; i < tr->all->run->ntargets; i++)
+        sink_free(&tr->sinks[i]);
+    hub_source_free(tr->source);
+    free(tr->sinks);
+    free(tr->key);
+    free(tr);
 }
 
 static void start_hashes(struct transfer *tr)
@@ -134,9 +153,22 @@ static void verify(struct transfer *tr)
     transfer_fail(tr, &err);
 }
 
+/* A bucket that was given up, for another file or because its lock is lost, gets nothing more. */
+static void drop_failed(struct transfer *tr)
+{
+    for (size_t i = 0; i < tr->all->run->ntargets; i++) {
+        struct sink *s = &tr->sinks[i];
+        if (s->state == SINK_READY && sink_target(s)->failed) {
+            sink_give_up(s);
+            stream_cancel(s);
+        }
+    }
+}
+
 /* What has become possible. */
 static void advance(struct transfer *tr)
 {
+    drop_failed(tr);
     if (transfer_has_sinks(tr, SINK_PREPARING))
         return;
     if (!transfer_has_sinks(tr, SINK_READY)) {
@@ -172,12 +204,25 @@ static bool try_again(struct transfer *tr)
     for (size_t i = 0; i < tr->all->run->ntargets; i++)
         again |= tr->sinks[i].state == SINK_FAILED && tr->sinks[i].again &&
                  !sink_target(&tr->sinks[i])->failed;
-    return again && tr->tries < TRIES_MAX && !tr->all->stopping;
+    return again && tr->tries < TRANSFER_TRIES_MAX && !tr->all->stopping;
+}
+
+/* A pass that got parts into a bucket was not in vain, however often that happens. */
+static bool got_further(struct transfer *tr)
+{
+    unsigned parts = 0;
+
+    for (size_t i = 0; i < tr->all->run->ntargets; i++)
+        parts += tr->sinks[i].parts_done;
+    if (parts <= tr->parts_before)
+        return false;
+    tr->parts_before = parts;
+    return true;
 }
 
 static void restart(struct transfer *tr)
 {
-    tr->tries++;
+    tr->tries = got_further(tr) ? 1 : tr->tries + 1;
     if (tr->failing)
         report_line(tr->all->run->report, REPORT_WARNING, "%s %s: %s; once more",
                     tr->snapshot->name, tr->wanted->path, tr->error.msg);
@@ -212,7 +257,7 @@ static void end(struct transfer *tr)
         if (s->state == SINK_UNUSED || s->state == SINK_DONE)
             continue;
         snapshot_file_ended(tr->snapshot, tr->wanted, i, FILE_FAILED,
-                            s->state == SINK_FAILED ? &s->error : &tr->error);
+                            s->state == SINK_FAILED && !tr->failing ? &s->error : &tr->error);
     }
     transfers_ended(tr);
 }

@@ -43,7 +43,7 @@ enum sink_state {
     SINK_FAILED,
 };
 
-enum { STREAM_TRIES_MAX = 3 };
+enum { TRANSFER_TRIES_MAX = 3 };
 
 /* A bucket's side of a transfer. */
 struct sink {
@@ -75,7 +75,7 @@ struct block_put {
 
 struct transfer {
     struct transfers *all;
-    struct transfer *next; /* queued, or active */
+    struct transfer *next; /* active */
     struct snapshot *snapshot;
     struct wanted *wanted;
     char *key;
@@ -94,24 +94,11 @@ struct transfer {
     struct hfc_memory_body whole; /* a small file's bytes */
     struct sink *sinks;           /* the run's ntargets */
     unsigned ops;                 /* requests whose end has not come */
-    unsigned tries;
+    unsigned tries;               /* passes that brought nothing new */
+    unsigned parts_before;        /* done in the best pass so far */
     bool failing; /* because of `error`: what runs is cancelled, uploads are aborted */
     bool aborted; /* the uploads have been */
     struct hfc_error error;
-};
-
-struct transfers {
-    struct run *run;
-    struct transfer *queue, **queue_end; /* not begun */
-    struct transfer *active;
-    unsigned nactive, nlarge;
-    uint8_t *arena; /* the blocks' memory */
-    uint8_t **free_blocks;
-    unsigned nfree;
-    size_t small_left;
-    struct hfc_timer pump, stop;
-    struct hfc_stop_hook hook;
-    bool idle, news, stopping;
 };
 
 #endif

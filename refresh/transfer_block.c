@@ -20,7 +20,7 @@ static void block_free(struct block *b)
     while (*at != b)
         at = &(*at)->next;
     *at = b->next;
-    transfers_give(tr->all, b->bytes, b->size);
+    transfers_give(tr->all, b->bytes, b->size, transfer_is_small(tr));
     hfc_hash_free(b->hash);
     free(b);
 }
@@ -70,9 +70,9 @@ static void hash_in_order(struct transfer *tr)
     for (struct block *b = tr->blocks; b != NULL; b = b->next) {
         if (tr->hashed < b->offset)
             return;
+        if (b->hashed)
+            continue;
         size_t from = (size_t)(tr->hashed - b->offset);
-        if (from > b->received)
-            continue; /* hashed long ago */
         hfc_hash_add(tr->sha256, b->bytes + from, b->received - from);
         if (!tr->wanted->id.lfs)
             hfc_hash_add(tr->git, b->bytes + from, b->received - from);
@@ -143,7 +143,7 @@ bool block_start(struct transfer *tr)
     uint64_t step = tr->all->run->budget.block_size, offset = tr->next_block * step;
     uint64_t left = tr->wanted->id.size - offset;
     size_t size = (size_t)(left < step ? left : step);
-    uint8_t *bytes = transfers_take(tr->all, size);
+    uint8_t *bytes = transfers_take(tr->all, size, transfer_is_small(tr));
 
     if (bytes == NULL)
         return false;

@@ -24,7 +24,8 @@ static void op_ended(struct sink *s)
     transfer_check(s->transfer);
 }
 
-/* Wrong bytes, a file that is too large: the matter of one file. All else is the bucket's. */
+/* Wrong bytes, a file that is too large: the matter of one file. All else is the bucket's, but for
+ * parts of several blocks, which can be cut by a source that is slow. */
 static bool concerns_the_file_only(int errnum)
 {
     return errnum == EBADMSG || errnum == EINVAL || errnum == ESTALE || errnum == ECANCELED ||
@@ -37,7 +38,7 @@ void sink_fail(struct sink *s, const struct hfc_error *why)
         return;
     s->state = SINK_FAILED;
     s->error = *why;
-    if (!s->again && !concerns_the_file_only(why->errnum))
+    if (!s->again && !transfer_streams(s->transfer) && !concerns_the_file_only(why->errnum))
         target_fail(sink_target(s), why);
 }
 
@@ -55,6 +56,29 @@ static void sink_done(struct sink *s, const struct hfc_object *stored, enum file
     }
     s->state = SINK_DONE;
     snapshot_file_ended(tr->snapshot, tr->wanted, s->i, outcome, NULL);
+}
+
+/* The reason was told where it happened, and may name another file. */
+void sink_give_up(struct sink *s)
+{
+    struct hfc_error err = sink_target(s)->error;
+
+    (void)hfc_error_prefix(&err, "the bucket was given up");
+    sink_fail(s, &err);
+}
+
+/* An upload that is gone, by a lifecycle rule or another hand, is begun anew. */
+static void sink_lost_upload(struct sink *s, const struct hfc_error *why)
+{
+    struct hfc_error err = *why;
+
+    if (why->errnum == ENOENT && s->upload_id != NULL) {
+        free(s->upload_id);
+        s->upload_id = NULL;
+        s->again = true;
+        err.errnum = ESTALE;
+    }
+    sink_fail(s, &err);
 }
 
 /* Preparing. */
@@ -135,12 +159,12 @@ static struct leftover *find_leftover(struct sink *s)
 static void prepare_upload(struct sink *s)
 {
     const struct transfer *tr = s->transfer;
-    struct leftover *left = s->upload_id == NULL ? find_leftover(s) : NULL;
 
     if (tr->nparts == 0) {
         s->state = SINK_READY;
         return;
     }
+    struct leftover *left = s->upload_id == NULL ? find_leftover(s) : NULL;
     free(s->parts);
     free(s->found);
     s->parts = need(calloc(tr->nparts, sizeof(*s->parts)));
@@ -160,18 +184,31 @@ static void prepare_upload(struct sink *s)
 
 /* Copying. */
 
+/* What can't be copied is fetched: it is gone, another one by now, archived, or not what its hash
+ * says; nothing is copied from there again. */
+static bool copy_fell_through(const struct hfc_error *err)
+{
+    return err->errnum == ENOENT || err->errnum == ESTALE || err->errnum == EINVAL ||
+           err->errnum == EBADMSG || err->errnum == EACCES;
+}
+
 static void sink_copied(void *ctx, const struct hfc_store_reply *reply, const struct hfc_error *err)
 {
     struct sink *s = ctx;
     struct hfc_object object = reply->object;
+    struct content *content = &sink_target(s)->content;
 
     object.meta = s->copied;
-    if (err != NULL && (err->errnum == ENOENT || err->errnum == ESTALE || err->errnum == EINVAL))
+    if (err != NULL && copy_fell_through(err)) {
+        const struct hfc_entry *e = content_find(content, &s->transfer->wanted->id);
+        if (e != NULL)
+            content_remove(content, e);
         prepare_upload(s);
-    else if (err != NULL)
+    } else if (err != NULL) {
         sink_fail(s, err);
-    else
+    } else {
         sink_done(s, &object, FILE_COPIED);
+    }
     op_ended(s);
 }
 
@@ -187,6 +224,8 @@ static void copy_from(struct sink *s, const struct hfc_entry *e)
                                   .to = s->transfer->key,
                                   .size = e->size,
                                   .meta = s->copied};
+    if (e->size > s->transfer->all->run->budget.block_size)
+        sink_target(s)->uploads = true; /* a large copy is made of parts */
     op_began(s);
     (void)hfc_store_copy(sink_target(s)->store, &copy, sink_copied, s);
 }
@@ -202,7 +241,7 @@ void sink_begin(struct sink *s)
     s->parts_done = s->part = 0;
     s->sent = 0;
     if (t->failed) {
-        sink_fail(s, &t->error);
+        sink_give_up(s);
         return;
     }
     /* Another revision of the same commit may have brought it meanwhile. */
@@ -228,7 +267,7 @@ static void part_sent(void *ctx, const struct hfc_store_reply *reply, const stru
 
     free(put);
     if (err != NULL) {
-        sink_fail(s, err);
+        sink_lost_upload(s, err);
     } else {
         struct hfc_part *part = &s->parts[b->number];
         *part = (struct hfc_part){.size = b->size, .has_sha256 = true};
@@ -271,7 +310,7 @@ static void sink_finished(void *ctx, const struct hfc_store_reply *reply,
     if (err == NULL)
         sink_done(s, &object, FILE_STORED);
     else
-        sink_fail(s, err);
+        sink_lost_upload(s, err);
     if (b != NULL) {
         b->users--;
         block_release(b);

@@ -85,7 +85,8 @@ static void stream_sent(void *ctx, const struct hfc_store_reply *reply, const st
     s->waiting = false;
     tr->ops--;
     if (err != NULL) {
-        s->again = tr->tries < STREAM_TRIES_MAX && err->errnum != EACCES && err->errnum != ENOENT;
+        s->again = !tr->failing && tr->tries < TRANSFER_TRIES_MAX && err->errnum != EACCES &&
+                   err->errnum != ENOENT;
         sink_fail(s, err);
     } else if (s->state == SINK_READY) {
         struct hfc_part *part = &s->parts[s->part];

@@ -29,7 +29,8 @@ struct transfers *transfers_new(struct run *run, struct hfc_error *err)
     }
     struct transfers *t = need(calloc(1, sizeof(*t)));
     t->run = run;
-    t->queue_end = &t->queue;
+    for (int q = 0; q < QUEUES; q++)
+        t->queues[q].end = &t->queues[q].first;
     t->arena = arena;
     t->free_blocks = need(calloc(b->block_count, sizeof(*t->free_blocks)));
     for (unsigned i = 0; i < b->block_count; i++)
@@ -44,7 +45,7 @@ void transfers_free(struct transfers *t)
 {
     if (t == NULL)
         return;
-    assert(t->queue == NULL && t->active == NULL);
+    assert(t->idle && t->active == NULL);
     hfc_stop_hook_remove(&t->hook);
     hfc_timer_stop(&t->pump);
     hfc_timer_stop(&t->stop);
@@ -63,18 +64,11 @@ bool *transfers_news(struct transfers *t)
     return &t->news;
 }
 
-bool transfers_is_small(const struct transfers *t, uint64_t size)
+/* A small file always fits into the empty allowance, so nothing waits for ever. */
+uint8_t *transfers_take(struct transfers *t, size_t size, bool small)
 {
-    (void)t;
-    return size <= SMALL_FILE_MAX;
-}
-
-/* Every size up to SMALL_FILE_MAX fits into the empty allowance, so nothing waits for ever. */
-uint8_t *transfers_take(struct transfers *t, size_t size)
-{
-    static_assert(SMALL_FILE_MAX <= MEBIBYTE, "budget_divide() gives at least so much");
-
-    if (!transfers_is_small(t, size))
+    assert(size <= (small ? SMALL_FILE_MAX : t->run->budget.block_size));
+    if (!small)
         return t->nfree > 0 ? t->free_blocks[--t->nfree] : NULL;
     if (size > t->small_left)
         return NULL;
@@ -82,9 +76,9 @@ uint8_t *transfers_take(struct transfers *t, size_t size)
     return need(malloc(size > 0 ? size : 1));
 }
 
-void transfers_give(struct transfers *t, uint8_t *bytes, size_t size)
+void transfers_give(struct transfers *t, uint8_t *bytes, size_t size, bool small)
 {
-    if (transfers_is_small(t, size)) {
+    if (small) {
         t->small_left += size;
         free(bytes);
     } else {
@@ -95,15 +89,19 @@ void transfers_give(struct transfers *t, uint8_t *bytes, size_t size)
 
 /* Beginning. */
 
-static bool is_large(const struct transfer *tr)
+static bool is_large(const struct transfers *t, const struct wanted *w)
 {
-    return tr->nparts > 0;
+    return w->id.size > t->run->budget.block_size;
+}
+
+static bool streams(const struct transfers *t, const struct wanted *w)
+{
+    return w->id.size > (uint64_t)HFC_PARTS_MAX * t->run->budget.block_size;
 }
 
 /* The same content is on its way already: once it is there, a copy will do. */
-static bool is_twin(const struct transfers *t, const struct transfer *tr)
+static bool is_twin(const struct transfers *t, const struct content_id *id)
 {
-    const struct content_id *id = &tr->wanted->id;
     size_t n = id->lfs ? sizeof(id->sha256) : sizeof(id->git_sha1);
 
     for (const struct transfer *a = t->active; a != NULL; a = a->next) {
@@ -117,43 +115,76 @@ static bool is_twin(const struct transfers *t, const struct transfer *tr)
 }
 
 /* Large files take turns, so that few uploads are open at once; with two, one can use the network
- * while the other waits for its last answer. */
-static bool may_begin(const struct transfers *t, const struct transfer *tr)
+ * while the other waits for its last answer. A part of several blocks holds its connection while it
+ * waits for memory: were all connections held so, whoever has the memory could not send it. */
+static bool may_begin(const struct transfers *t, const struct wanted *w)
 {
-    unsigned large = t->run->budget.block_count / 2;
+    unsigned large = t->run->budget.block_count / 2, connections = t->run->budget.store.connections;
 
-    if (is_large(tr) && t->nlarge >= (large > 2 ? large : 2))
+    if (is_large(t, w) && t->nlarge >= (large > 2 ? large : 2))
         return false;
-    return !is_twin(t, tr);
+    if (streams(t, w) && t->nstreams >= (connections > 2 ? connections - 1 : 1))
+        return false;
+    return !is_twin(t, &w->id);
 }
 
-/* Takes the first of the queue that may begin; NULL: none. */
-static struct transfer *next_queued(struct transfers *t)
+static void push(struct queue *q, struct snapshot *s, struct wanted *w)
 {
-    struct transfer **at = &t->queue;
+    *q->end = need(malloc(sizeof(**q->end)));
+    **q->end = (struct queued){.snapshot = s, .wanted = w};
+    q->end = &(*q->end)->next;
+}
+
+/* Takes it out; `at` points to it. */
+static void pop(struct queue *q, struct queued **at)
+{
+    struct queued *gone = *at;
+
+    *at = gone->next;
+    if (*at == NULL)
+        q->end = at;
+    free(gone);
+}
+
+static void begin(struct transfers *t, struct snapshot *s, struct wanted *w)
+{
+    struct transfer *tr = transfer_new(t, s, w);
+
+    tr->next = t->active;
+    t->active = tr;
+    t->nactive++;
+    t->nlarge += is_large(t, w);
+    t->nstreams += streams(t, w);
+    transfer_begin(tr);
+}
+
+/* The first of the queue that may begin. */
+static bool begin_one(struct transfers *t, struct queue *q)
+{
+    struct queued **at = &q->first;
 
     for (int i = 0; *at != NULL && i < LOOK_AHEAD; i++, at = &(*at)->next) {
-        struct transfer *tr = *at;
-        if (!may_begin(t, tr))
+        struct snapshot *s = (*at)->snapshot;
+        struct wanted *w = (*at)->wanted;
+        if (!may_begin(t, w))
             continue;
-        *at = tr->next;
-        if (*at == NULL)
-            t->queue_end = at;
-        return tr;
+        pop(q, at);
+        begin(t, s, w);
+        return true;
     }
-    return NULL;
+    return false;
 }
 
+/* By turns, so that neither kind waits for the other. */
 static void begin_queued(struct transfers *t)
 {
-    struct transfer *tr;
+    bool begun = true;
 
-    while (!t->stopping && t->nactive < t->run->budget.files && (tr = next_queued(t)) != NULL) {
-        tr->next = t->active;
-        t->active = tr;
-        t->nactive++;
-        t->nlarge += is_large(tr);
-        transfer_begin(tr);
+    while (begun) {
+        begun = false;
+        for (int q = 0; q < QUEUES; q++)
+            if (!t->stopping && t->nactive < t->run->budget.files)
+                begun |= begin_one(t, &t->queues[q]);
     }
 }
 
@@ -173,7 +204,7 @@ static struct transfer *neediest(struct transfers *t, bool small)
     unsigned fewest = 0;
 
     for (struct transfer *tr = t->active; tr != NULL; tr = tr->next) {
-        if (!transfer_can_fetch(tr) || transfers_is_small(t, tr->wanted->id.size) != small)
+        if (!transfer_can_fetch(tr) || transfer_is_small(tr) != small)
             continue;
         unsigned n = blocks_of(tr);
         if (best == NULL || n < fewest) {
@@ -202,11 +233,8 @@ void transfers_wake(struct transfers *t)
 
 void transfers_add(struct transfers *t, struct snapshot *s, struct wanted *w)
 {
-    struct transfer *tr = transfer_new(t, s, w);
-
+    push(&t->queues[is_large(t, w) ? QUEUE_LARGE : QUEUE_WHOLE], s, w);
     s->under_way++;
-    *t->queue_end = tr;
-    t->queue_end = &tr->next;
     t->idle = false;
     transfers_wake(t);
 }
@@ -221,36 +249,27 @@ static void unlink_active(struct transfers *t, struct transfer *tr)
         at = &(*at)->next;
     *at = tr->next;
     t->nactive--;
-    t->nlarge -= is_large(tr);
+    t->nlarge -= is_large(t, tr->wanted);
+    t->nstreams -= streams(t, tr->wanted);
 }
 
-static void forget(struct transfer *tr)
+/* A file less that a snapshot waits for. */
+static void forget(struct transfers *t, struct snapshot *s)
 {
-    struct transfers *t = tr->all;
-
-    tr->snapshot->under_way--;
-    for (size_t i = 0; i < t->run->ntargets; i++)
-        sink_free(&tr->sinks[i]);
-    hub_source_free(tr->source);
-    free(tr->sinks);
-    free(tr->key);
-    free(tr);
+    s->under_way--;
     t->news = true;
-    t->idle = t->queue == NULL && t->active == NULL;
+    t->idle = t->active == NULL;
+    for (int q = 0; q < QUEUES; q++)
+        t->idle &= t->queues[q].first == NULL;
 }
 
 void transfers_ended(struct transfer *tr)
 {
     struct transfers *t = tr->all;
 
-    assert(tr->blocks == NULL && tr->ops == 0);
-    hfc_hash_free(tr->sha256);
-    hfc_hash_free(tr->git);
-    hfc_hash_free(tr->part_hash);
-    if (tr->progress != NULL)
-        report_end(tr->progress);
     unlink_active(t, tr);
-    forget(tr);
+    forget(t, tr->snapshot);
+    transfer_free(tr);
     transfers_wake(t);
 }
 
@@ -260,13 +279,12 @@ void transfers_stop(struct transfers *t)
 
     t->stopping = t->news = true;
     (void)hfc_error_set(&stopped, ECANCELED, "stopped");
-    while (t->queue != NULL) {
-        struct transfer *tr = t->queue;
-        t->queue = tr->next;
-        forget(tr);
-    }
-    t->queue_end = &t->queue;
-    t->idle = t->active == NULL;
+    for (int q = 0; q < QUEUES; q++)
+        while (t->queues[q].first != NULL) {
+            struct snapshot *s = t->queues[q].first->snapshot;
+            pop(&t->queues[q], &t->queues[q].first);
+            forget(t, s);
+        }
     for (struct transfer *tr = t->active, *next; tr != NULL; tr = next) {
         next = tr->next;
         transfer_fail(tr, &stopped);

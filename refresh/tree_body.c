@@ -147,6 +147,14 @@ struct hfc_body tree_body_source(struct tree_body *b)
     return (struct hfc_body){.read = read_text, .ctx = b, .size = b->size, .sha256 = b->sha256};
 }
 
+bool tree_body_is_whole(const struct tree_body *b)
+{
+    for (size_t i = 0; i < b->s->nfiles; i++)
+        if (b->s->files[i].wanted && !b->listed[i])
+            return false;
+    return true;
+}
+
 void tree_body_free(struct tree_body *b)
 {
     if (b == NULL)

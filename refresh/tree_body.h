@@ -13,6 +13,8 @@ struct tree_body;
 /* Looks at the target's index now: what is stored later is not in it. */
 struct tree_body *tree_body_new(const struct snapshot *s, const struct target *t);
 struct hfc_body tree_body_source(struct tree_body *b); /* sha256 is set */
+/* Whether the bucket has every file that is wanted. */
+bool tree_body_is_whole(const struct tree_body *b);
 void tree_body_free(struct tree_body *b);
 
 #endif

@@ -6,11 +6,14 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
+from pathlib import Path
 
 import pytest
 
-from refresh import REFRESH, Bucket, check_bucket, check_model, environment, index_lines, refresh
-from servers import HubServer, Minio, Versitygw, lfs, memory_folder
+from refresh import (REFRESH, Bucket, check_bucket, check_model, environment, index_lines, refresh,
+                     start)
+from servers import HubServer, Minio, S3Proxy, Versitygw, lfs, memory_folder
 
 MIB = 1 << 20
 
@@ -386,3 +389,76 @@ def test_the_ceiling_of_memory(hub, s3):
     if os.environ.get("HFCACHE_SANITIZED"):
         pytest.skip("the sanitizers' own memory is not counted")
     assert int(done.stdout.split()[-1]) * 1024 <= 64 * MIB, done.stdout
+
+
+def test_pruning_spares_what_is_on_its_way(hub, sync, bucket):
+    """Files of a revision that is still being brought have no ref yet."""
+    repo = hub.model("org/name", FILES)
+    repo.tag("v1")
+    slow = noise(2 * MIB, 9)
+    repo.commit({"slow.bin": slow, "config.json": b"old"}, branch="dev")
+    repo.commit({"config.json": b"new"})
+    hub.fault("delay", match="slow.bin", seconds=2)
+    done = sync("org/name@dev", "org/name", "org/name@v1", "--prune")
+    assert done.rc == 0, done
+    objects = bucket.objects()
+    check_bucket(objects, {"org/name": {**FILES, "config.json": b"new"}})
+    check_model(objects, "org/name", {"slow.bin": slow, "config.json": b"old"}, "dev")
+    check_model(objects, "org/name", FILES, "v1")
+
+
+def test_uploads_of_others_stay(hub, s3):
+    hub.model("org/big", SHARDS)
+    url = s3.make_bucket("shared-with-others")
+    theirs = ["backup/unrelated.tar", "hub/models--some--other/snapshots/x/w.bin"]
+    for key in theirs:
+        s3.client.call("POST", "shared-with-others", key, query={"uploads": ""})
+    done = refresh("sync", "org/big", "--to", url, env=environment(hub, s3))
+    assert done.rc == 0, done
+    assert sorted(s3.uploads("shared-with-others")) == theirs
+
+
+def test_an_upload_that_vanishes_is_begun_anew(hub, s3):
+    hub.model("org/big", SHARDS)
+    hub.model("org/name", FILES)
+    url = s3.make_bucket("vanishing")
+    with S3Proxy(s3.endpoint) as proxy:
+        proxy.fail("status", operation="UploadPart", nth=3, status=404, code="NoSuchUpload")
+        done = refresh("sync", "org/big", "org/name", "--to", url,
+                       env=environment(hub, s3.env_for(proxy.endpoint)))
+        assert done.rc == 0, done
+    check_bucket(s3.objects("vanishing"), {"org/big": SHARDS, "org/name": FILES})
+    assert not s3.uploads("vanishing")
+
+
+def test_a_stream_that_was_killed_uses_its_parts(hub, s3, tmp_path):
+    content = noise(1024 * 10001 + 17, 3)
+    hub.model("org/huge", {"w.bin": lfs(content)})
+    with tempfile.TemporaryDirectory(dir=memory_folder() or tmp_path) as root:
+        args = ("sync", "org/huge", "--to", f"file://{root}/one", "--block-size", 1024, "-v")
+        child = start(*args, env=environment(hub, s3))
+        uploads = Path(root, "one/.hfcache-uploads")
+        while len(list(uploads.glob("up-*/part-*"))) < 300:
+            assert child.poll() is None
+            time.sleep(0.05)
+        child.kill()
+        child.wait()
+        done = refresh(*args, env=environment(hub, s3))
+        assert done.rc == 0 and "other bytes" not in done.err and "once more" not in done.err, done
+        check_bucket(Bucket(f"file://{root}/one").objects(), {"org/huge": {"w.bin": content}})
+        assert not list(uploads.glob("up-*"))
+
+
+def test_wrong_bytes_that_a_server_reports_are_not_believed_later(hub, s3):
+    """The answer of a PUT has another checksum: that object must not pass for a good one."""
+    hub.model("org/name", FILES)
+    url = s3.make_bucket("poisoned")
+    with S3Proxy(s3.endpoint) as proxy:
+        proxy.fail("status", operation="PutObject", key="*/model.safetensors", times=None,
+                   status=400, code="BadDigest")
+        done = refresh("sync", "org/name", "--to", url,
+                       env=environment(hub, s3.env_for(proxy.endpoint)))
+        assert done.rc == 1, done
+    check_bucket(s3.objects("poisoned"))
+    assert refresh("sync", "org/name", "--to", url, env=environment(hub, s3)).rc == 0
+    check_bucket(s3.objects("poisoned"), {"org/name": FILES})

@@ -346,7 +346,8 @@ class Listener:
                 self.connections[number] = sock, thread
                 self.accepted += 1
                 self.peak = max(self.peak, len(self.connections))
-            thread.start()
+                # Within the lock: close() joins whatever is in the list.
+                thread.start()
 
     def serve(self, sock, number):
         try:
