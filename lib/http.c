@@ -54,6 +54,8 @@ static void fill_defaults(struct hfc_http *http)
         c->stall_timeout = HTTP_STALL_TIMEOUT_MS;
     (void)snprintf(http->stall_text, sizeof(http->stall_text), "no byte came or went for %g s",
                    (double)c->stall_timeout / 1000);
+    (void)snprintf(http->slow_text, sizeof(http->slow_text), "too slow: less than 1 kB/s for %g s",
+                   (double)c->stall_timeout / 1000);
 }
 
 /* Releases what hfc_http_new() got; nothing is on it any more. */
@@ -214,28 +216,85 @@ static CURL *take_handle(struct hfc_http *http)
     return http->n_idle > 0 ? http->idle[--http->n_idle] : curl_easy_init();
 }
 
+/* A full send buffer drains without curl noticing: before an upload is given up the kernel is
+ * asked, so that may take twice as long. */
+static bool wire_has_moved(struct hfc_exchange *x)
+{
+    struct http_wire wire;
+
+    if (x->req.read == NULL || !http_curl_wire(x, &wire))
+        return false;
+    uint64_t before = x->wire_bytes;
+    x->wire_bytes = wire.acked + wire.received;
+    return x->wire_bytes != before;
+}
+
+/* The bytes moved so far that the test for slowness counts. False: none are to be expected. Of an
+ * answer's first bytes nobody knows how long they took to make, so it counts from there. */
+static bool count_moved(const struct hfc_exchange *x, uint64_t *moved)
+{
+    struct http_wire wire;
+
+    if (x->head_bytes > 0) {
+        *moved = x->head_bytes + x->r.bytes;
+        return true;
+    }
+    if (x->req.read == NULL || !http_curl_wire(x, &wire) || !wire.sending)
+        return false;
+    *moved = wire.acked;
+    return true;
+}
+
+/* How many slow windows end the exchange. */
+static unsigned patience(const struct hfc_exchange *x)
+{
+    bool plain = strcmp(x->req.method, "GET") == 0 || strcmp(x->req.method, "HEAD") == 0;
+
+    return x->head_bytes > 0 && !plain ? HTTP_PATIENCE : 1;
+}
+
+/* A trickle never stalls, and would keep a place for days. */
+static bool is_too_slow(struct hfc_exchange *x, int64_t now)
+{
+    int64_t elapsed = now - x->window.from;
+    uint64_t moved = 0;
+
+    if (elapsed < x->http->config.stall_timeout)
+        return false;
+    bool counts = count_moved(x, &moved);
+    bool slow = counts && x->window.known && moved - x->window.bytes < (uint64_t)elapsed;
+    x->window.slow = slow ? x->window.slow + 1 : 0;
+    x->window.from = now;
+    x->window.bytes = moved;
+    x->window.known = counts;
+    return x->window.slow >= patience(x) && slow;
+}
+
 /* Time counts while the exchange is under way: not before the connection is there, which has a
- * timeout of its own, nor while its caller has paused it. A full send buffer drains without curl
- * noticing: before an upload is given up the kernel is asked, so that may take twice as long. */
+ * timeout of its own, nor while its caller has paused it. */
 static void on_stall(void *ctx)
 {
     struct hfc_exchange *x = ctx;
     struct hfc_http *http = x->http;
-    int64_t now = hfc_now_ms();
+    int64_t now = hfc_now_ms(), timeout = http->config.stall_timeout, left = timeout;
 
-    if (!x->sent || x->paused)
-        x->progress = now;
-    int64_t left = x->progress + http->config.stall_timeout - now;
-    if (left <= 0 && x->req.read != NULL && http_curl_wire_progress(x)) {
-        x->progress = now;
-        left = http->config.stall_timeout;
+    if (x->sent && !x->paused) {
+        left = x->progress + timeout - now;
+        if (left <= 0 && wire_has_moved(x)) {
+            x->progress = now;
+            left = timeout;
+        }
+        if (left <= 0)
+            x->why = http->stall_text;
+        else if (is_too_slow(x, now))
+            x->why = http->slow_text;
+        else if (x->window.from + timeout - now < left)
+            left = x->window.from + timeout - now;
     }
-    if (left > 0) {
+    if (x->why != NULL)
+        finish_and_go_on(x, CURLE_OPERATION_TIMEDOUT);
+    else
         hfc_timer_start(http->loop, &x->stall, left, on_stall, x);
-        return;
-    }
-    x->why = http->stall_text;
-    finish_and_go_on(x, CURLE_OPERATION_TIMEDOUT);
 }
 
 static void on_transfer_done(struct hfc_transfer *t, CURLcode rc)
@@ -282,6 +341,7 @@ static void resume_now(struct hfc_exchange *x)
         return;
     x->paused = false;
     x->progress = hfc_now_ms();
+    x->window.from += x->progress - x->paused_at;
     CURLcode rc = hfc_loop_unpause(x->http->loop, &x->transfer);
     if (rc != CURLE_OK)
         finish(x, rc);

@@ -1,12 +1,10 @@
 /* http.h: one HTTP exchange at a time, many at once: a client with a hard cap on what it uses.
  *
  * A client belongs to a loop and has a fixed number of places. A request without a place waits in
- * line, in order, holding no memory but its own struct. No redirect is followed, nothing is tried
- * again and nothing is decoded here: see call.h for tries; redirects are the callers' business.
+ * line, with its struct and strings (a signature ages meanwhile). Redirects are not followed.
  *
  * Memory. A connection costs at most hfc_http_connection_memory(): the socket's buffers (the kernel
- * doubles what SO_RCVBUF and SO_SNDBUF ask for), libcurl's buffers, and TLS. The sum over
- * `connections` is the client's ceiling.
+ * doubles what SO_RCVBUF and SO_SNDBUF ask for), libcurl's buffers, and TLS.
  *
  * Threads: as the loop's.
  */
@@ -28,17 +26,19 @@ struct hfc_http_config {
     size_t send_buffer;      /* SO_SNDBUF in bytes; 0: the kernel's choice */
     size_t transfer_buffer;  /* libcurl's buffers, in bytes each; 0: 64 KiB */
     int64_t connect_timeout; /* ms; 0: 10 s */
-    int64_t stall_timeout;   /* ms without a byte in either direction; 0: 60 s */
+    int64_t stall_timeout;   /* ms without a byte in either direction, or too slow; 0: 60 s */
     const char *user_agent;  /* NULL: none is sent */
     const char *ca_bundle;   /* file of CA certificates; NULL: the system's */
     bool no_proxy;           /* ignores http_proxy and the like (metadata services) */
 };
 
-/* Copies what it needs of the configuration. */
+/* Too slow is below 1 kB/s over one stall_timeout, less the caller's pauses: an upload until it is
+ * acknowledged, an answer from its first line on. Answers but to GET and HEAD may trickle 15 times
+ * as long: S3 sends blanks while it puts an object together. The configuration is copied. */
 struct hfc_http *hfc_http_new(struct hfc_loop *loop, const struct hfc_http_config *config,
                               struct hfc_error *err);
 
-/* Requests under way are dropped without a word. NULL is fine. */
+/* Drops requests under way without a word. NULL is fine. */
 void hfc_http_free(struct hfc_http *http);
 
 size_t hfc_http_connection_memory(const struct hfc_http_config *config);
@@ -47,8 +47,8 @@ size_t hfc_http_connection_memory(const struct hfc_http_config *config);
 enum hfc_http_end {
     HTTP_OK,       /* an answer was read to its end, whatever its status */
     HTTP_NOT_SENT, /* the server can't have seen it: name, connection, proxy */
-    HTTP_TLS,      /* the server's certificate or protocol was refused */
-    HTTP_BROKEN,   /* cut, reset, timed out or malformed; the server may have acted on it */
+    HTTP_TLS,      /* certificate, version or ciphers were refused, and would be again */
+    HTTP_BROKEN,   /* cut, reset, timed out, too slow or malformed; it may have been acted on */
     HTTP_STOPPED,  /* a callback of the caller said so */
 };
 

@@ -8,10 +8,12 @@
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,6 +32,21 @@ static size_t refuse(struct hfc_exchange *x, const char *why)
     if (x->why == NULL)
         x->why = why;
     return REFUSE;
+}
+
+/* The test for slowness starts from here: with no byte moved (`known`), or nobody knows how many.
+ */
+static void begin_window(struct hfc_exchange *x, bool known)
+{
+    memset(&x->window, 0, sizeof(x->window));
+    x->window.from = x->paused_at = x->progress;
+    x->window.known = known;
+}
+
+static void pause_it(struct hfc_exchange *x)
+{
+    x->paused = true;
+    x->paused_at = x->progress;
 }
 
 /* ---- what curl brings and asks for ---- */
@@ -104,6 +121,8 @@ static size_t on_header(char *line, size_t size, size_t n, void *ctx)
         return REFUSE;
     if (x->head_done)
         return n;
+    if (x->head_bytes == 0)
+        begin_window(x, true);
     x->head_bytes += n;
     if (x->head_bytes > HTTP_HEAD_MAX)
         return refuse(x, "the head of the answer is longer than 32 KiB");
@@ -144,7 +163,8 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
         x->http->stats.bytes_in += n;
         return n;
     }
-    x->paused = flow == HFC_FLOW_PAUSE;
+    if (flow == HFC_FLOW_PAUSE)
+        pause_it(x);
     x->stopped = flow == HFC_FLOW_STOP;
     return x->paused ? CURL_WRITEFUNC_PAUSE : REFUSE;
 }
@@ -170,7 +190,8 @@ static size_t on_read(char *to, size_t size, size_t n, void *ctx)
         return (size_t)got;
     }
     assert(got == HFC_READ_PAUSE || got == HFC_READ_STOP);
-    x->paused = got == HFC_READ_PAUSE;
+    if (got == HFC_READ_PAUSE)
+        pause_it(x);
     x->stopped = got == HFC_READ_STOP;
     return x->paused ? CURL_READFUNC_PAUSE : CURL_READFUNC_ABORT;
 }
@@ -182,20 +203,22 @@ static int on_seek(void *ctx, curl_off_t offset, int origin)
 
     if (offset != 0 || origin != SEEK_SET)
         return CURL_SEEKFUNC_CANTSEEK;
-    x->r.resent = x->r.resent || x->read_offset > 0;
     x->read_offset = 0;
     return CURL_SEEKFUNC_OK;
 }
 
-/* The connection is there, TLS included; the request is about to be sent. */
+/* The connection is there, TLS included; the request is about to be sent: for the second time if
+ * the connection before had been idle and died. */
 static int on_connected(void *ctx, char *ip, char *own_ip, int port, int own_port)
 {
     struct hfc_exchange *x = ctx;
 
     (void)ip, (void)own_ip, (void)port;
+    x->r.resent = x->sent;
     x->sent = true;
     x->own_port = own_port;
     x->progress = hfc_now_ms();
+    begin_window(x, false);
     return CURL_PREREQFUNC_OK;
 }
 
@@ -362,6 +385,34 @@ CURLcode http_curl_setup(struct hfc_exchange *x)
 
 /* ---- what curl's results mean ---- */
 
+/* OpenSSL's words for what will be the same next time: the server does not speak TLS, or not a
+ * version or cipher of ours, or wants a certificate. A server in trouble has many other alerts. */
+static bool is_lasting(const char *message)
+{
+    static const char *const lasting[] = {
+        "wrong version number",
+        "unsupported protocol",
+        "alert protocol version",
+        "no protocols",
+        "no shared cipher",
+        "no ciphers available",
+        "wrong cipher",
+        "unknown cipher",
+        "alert handshake failure",
+        "insufficient security",
+        "too small",
+        "certificate",
+        "unknown ca",
+        "access denied",
+        "http request",
+    };
+
+    for (size_t i = 0; i < sizeof(lasting) / sizeof(lasting[0]); i++)
+        if (strstr(message, lasting[i]) != NULL)
+            return true;
+    return false;
+}
+
 /* A handshake that was cut short is a broken connection; one that was refused stays refused. */
 static bool is_refusal(const struct hfc_exchange *x, CURLcode rc)
 {
@@ -375,8 +426,7 @@ static bool is_refusal(const struct hfc_exchange *x, CURLcode rc)
     case CURLE_SSL_INVALIDCERTSTATUS:
         return true;
     case CURLE_SSL_CONNECT_ERROR:
-        return strstr(x->error, "SSL routines") != NULL &&
-               strstr(x->error, "unexpected eof") == NULL;
+        return strstr(x->error, "SSL routines") != NULL && is_lasting(x->error);
     default:
         return false;
     }
@@ -452,15 +502,18 @@ static int find_socket(int own_port)
     return -1;
 }
 
-/* Asked of the kernel: what of curl's bytes the other side has acknowledged, and what came in. */
-bool http_curl_wire_progress(struct hfc_exchange *x)
+/* Asked of the kernel; curl itself knows only what it has handed over. */
+bool http_curl_wire(const struct hfc_exchange *x, struct http_wire *wire)
 {
     struct tcp_info info = {0};
     socklen_t n = sizeof(info);
-    uint64_t before = x->wire_bytes;
-    int fd = find_socket(x->own_port);
+    int fd = find_socket(x->own_port), queued = 0;
 
-    if (fd >= 0 && getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0)
-        x->wire_bytes = info.tcpi_bytes_acked + info.tcpi_bytes_received;
-    return x->wire_bytes != before;
+    if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0 ||
+        ioctl(fd, SIOCOUTQ, &queued) < 0)
+        return false;
+    wire->acked = info.tcpi_bytes_acked;
+    wire->received = info.tcpi_bytes_received;
+    wire->sending = queued > 0 || x->read_offset < x->req.body_size;
+    return true;
 }

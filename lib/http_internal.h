@@ -14,6 +14,7 @@ enum {
     HTTP_TRANSFER_BUFFER = 64 * 1024,
     HTTP_CONNECT_TIMEOUT_MS = 10000,
     HTTP_STALL_TIMEOUT_MS = 60000,
+    HTTP_PATIENCE = 15, /* slow windows that an answer may have if it is not to a GET or HEAD */
 };
 
 struct hfc_response {
@@ -21,7 +22,7 @@ struct hfc_response {
     struct hfc_buf head; /* "name\0value\0" each, names in lower case */
     struct hfc_buf body;
     uint64_t bytes;
-    bool resent; /* by curl, on another connection, after some of the body had been sent */
+    bool resent; /* by curl, on another connection: an idle one was dead, or died */
 };
 
 TAILQ_HEAD(exchange_list, hfc_exchange);
@@ -33,10 +34,16 @@ struct hfc_exchange {
     struct hfc_response r;
     struct hfc_transfer transfer; /* its handle is NULL without a place */
     struct hfc_timer stall;
-    int64_t progress; /* when a byte went or came last */
-    uint64_t
-        wire_bytes; /* what the kernel had sent and received when the stall timer looked last */
-    int own_port;   /* of its connection */
+    int64_t progress;    /* when a byte went or came last */
+    uint64_t wire_bytes; /* what the kernel had moved when the stall timer looked last */
+    int64_t paused_at;
+    struct {
+        int64_t from;   /* when the window began, moved on by pauses */
+        uint64_t bytes; /* that had been moved then, if known */
+        bool known;
+        unsigned slow; /* windows before it, in a row */
+    } window;          /* of the test for slowness */
+    int own_port;      /* of its connection */
     uint64_t read_offset;
     size_t head_bytes;
     const char *why;     /* own reason to end it; NULL: curl's */
@@ -61,7 +68,7 @@ struct hfc_http {
     struct hfc_loop *loop;
     struct hfc_http_config config; /* defaults filled in */
     char *user_agent, *ca_bundle;
-    char stall_text[64];
+    char stall_text[64], slow_text[64];
     struct exchange_list waiting, active;
     struct hfc_http_stats stats;
     struct hfc_timer work; /* runs what could not be done at once */
@@ -82,8 +89,12 @@ void http_curl_headers(struct hfc_exchange *x, const char *lines);
 /* How it ended, with the message unless HTTP_OK. */
 enum hfc_http_end http_curl_end(struct hfc_exchange *x, CURLcode rc, struct hfc_error *err);
 
-/* Whether the kernel has sent or received a byte since the last call. */
-bool http_curl_wire_progress(struct hfc_exchange *x);
+/* What the kernel has done for the exchange's connection. */
+struct http_wire {
+    uint64_t acked, received; /* bytes, since the connection was made */
+    bool sending;             /* bytes of the body are still to be sent or acknowledged */
+};
+bool http_curl_wire(const struct hfc_exchange *x, struct http_wire *wire);
 
 struct hfc_loop *hfc_http_loop(const struct hfc_http *http);
 

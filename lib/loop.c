@@ -27,6 +27,7 @@ struct hfc_loop {
     struct hfc_stop_hook *hooks, *told; /* those that hfc_loop_stop() has called */
     unsigned n_watches, n_transfers, connections;
     bool running, stopped, in_curl;
+    bool new_limit; /* of connections, that curl has not been told yet */
 };
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
@@ -43,6 +44,22 @@ int64_t hfc_now_ms(void)
 
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Connections are curl's, not a client's: those that wait idle are shared by all. Never more are
+ * open than all clients together may use: curl closes the one idle longest to open another. As no
+ * client has more exchanges than places, none ever waits for that. */
+static void set_limit(struct hfc_loop *loop)
+{
+    long max = loop->connections > 0 ? (long)loop->connections : 1;
+
+    assert(!loop->in_curl);
+    loop->new_limit = false;
+    CURLMcode rc = curl_multi_setopt(loop->multi, CURLMOPT_MAXCONNECTS, max);
+    if (rc == CURLM_OK)
+        rc = curl_multi_setopt(loop->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, max);
+    assert(rc == CURLM_OK);
+    (void)rc;
 }
 
 struct hfc_loop *hfc_loop_new(struct hfc_error *err)
@@ -288,6 +305,8 @@ static CURLMcode turn(struct hfc_loop *loop)
         return rc;
     call_watches(loop);
     rc = run_curl(loop);
+    if (loop->new_limit)
+        set_limit(loop);
     report_ended(loop);
     call_timers(loop);
     return rc;
@@ -346,15 +365,13 @@ bool hfc_loop_in_curl(const struct hfc_loop *loop)
     return loop->in_curl;
 }
 
-/* Connections are curl's, not a client's: those that wait idle are shared by all. Never more are
- * open than all clients together may use: curl closes the one idle longest to open another. As no
- * client has more exchanges than places, none ever waits for that. */
+/* Not from within curl: it would refuse. */
 void hfc_loop_connections(struct hfc_loop *loop, unsigned more, unsigned less)
 {
     assert(less <= loop->connections + more);
     loop->connections += more;
     loop->connections -= less;
-    long max = loop->connections > 0 ? (long)loop->connections : 1;
-    (void)curl_multi_setopt(loop->multi, CURLMOPT_MAXCONNECTS, max);
-    (void)curl_multi_setopt(loop->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, max);
+    loop->new_limit = true;
+    if (!loop->in_curl)
+        set_limit(loop);
 }

@@ -43,7 +43,7 @@ struct hfc_store_config {
 struct hfc_store *hfc_store_open(struct hfc_loop *loop, const char *url,
                                  const struct hfc_store_config *config, struct hfc_error *err);
 
-/* Operations under way are dropped without a word. NULL is fine. */
+/* Drops operations under way without a word. Not from within data(), item() or read(). */
 void hfc_store_close(struct hfc_store *s);
 
 const char *hfc_store_url(const struct hfc_store *s);

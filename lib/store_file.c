@@ -284,6 +284,5 @@ struct hfc_store *hfc_store_file_open(struct hfc_loop *loop, const char *url, co
         hfc_store_close(&d->base);
         return NULL;
     }
-    hfc_dir_clean(d);
     return &d->base;
 }

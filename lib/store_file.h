@@ -4,10 +4,10 @@
  * DIR/.hfcache-uploads/ is the backend's own and hidden from lists:
  *
  *   lock                      flock(2)ed while names change: conditions are checked under it
- *   tmp-PID-N-NS-HOST         a file or folder in the making; cleaned up if its maker is gone
- *   up-ID/key, data, part-N   an upload in parts
+ *   tmp-N-PROCESS             in the making; cleaned up after a day, or when PROCESS (process.h) is
+ * gone up-ID/key, data, part-N   an upload in parts
  *
- * Work is done in slices, a turn of the loop each, so that what else is on the loop goes on.
+ * Work is done in slices, a turn of the loop each.
  *
  * Threads: as the loop's.
  */
@@ -25,7 +25,7 @@ enum {
     HFC_DIR_BUFFER = 64 * 1024,  /* of an operation that moves bytes */
     HFC_DIR_TURN = 512 * 1024,   /* bytes moved in a turn of the loop */
     HFC_DIR_TURN_ITEMS = 256,    /* names looked at in a turn */
-    HFC_DIR_NAME = 160,          /* of a temporary file */
+    HFC_DIR_NAME = 200,          /* of a temporary file */
     HFC_DIR_ID = 3 + 2 * 16 + 1, /* of an upload, with its NUL */
     HFC_DIR_RECORD = 32,         /* room for a name "part-12345" */
 };
@@ -36,9 +36,9 @@ struct hfc_dir {
     /* Where DIR gets made: its parent folder and its own name. */
     int parent;
     char *name;
-    bool by_steps;  /* the kernel has no openat2(2) */
-    unsigned temp;  /* number of the next temporary file */
-    char maker[96]; /* "NS-HOST": whose pids ours can be compared with */
+    bool by_steps; /* the kernel has no openat2(2) */
+    unsigned temp; /* next number */
+    bool cleaned;  /* of leftovers: the first write does it */
 };
 
 struct hfc_dir_walk;  /* store_file_list.c */

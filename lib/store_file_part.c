@@ -1,7 +1,7 @@
 /* store_file_part.c: the parts of an upload, and how they become the object; see upload.h.
  *
  * A part's record is written when its bytes are on the disk, and removed before they are written
- * anew. So a record always tells the truth, whenever the process is killed.
+ * anew. So a record always tells the truth, whenever the process is killed or the power fails.
  */
 #include "store_file_path.h"
 
@@ -86,7 +86,9 @@ static int write_record(struct hfc_dir_op *o, const struct record *r, struct hfc
     (void)unlinkat(o->from, making, 0);
     if (hfc_file_create(o->from, making, text.data, text.len, 0666, err) < 0)
         return -1;
-    if (renameat(o->from, making, o->from, name) < 0)
+    hfc_autoclose int fd = openat(o->from, making, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) < 0 || renameat(o->from, making, o->from, name) < 0 ||
+        fsync(o->from) < 0)
         return hfc_error_set(err, errno, "%s", name);
     return 0;
 }
@@ -145,6 +147,14 @@ static int make_hole(struct hfc_dir_op *o)
     return o->dense ? 0 : -1;
 }
 
+/* On the disk, too: a record that comes back after a power loss would vouch for other bytes. */
+static int forget_record(int folder, const char *name)
+{
+    if (unlinkat(folder, name, 0) < 0)
+        return errno == ENOENT ? 0 : -1;
+    return fsync(folder);
+}
+
 void hfc_dir_put_part(struct hfc_dir_op *o)
 {
     char name[HFC_DIR_RECORD];
@@ -161,7 +171,7 @@ void hfc_dir_put_part(struct hfc_dir_op *o)
     }
     record_name(o->op.number, name);
     o->fd = openat(o->from, "data", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-    if (o->fd < 0 || (unlinkat(o->from, name, 0) < 0 && errno != ENOENT) || make_hole(o) < 0) {
+    if (o->fd < 0 || forget_record(o->from, name) < 0 || make_hole(o) < 0) {
         hfc_dir_fail(o, errno, "part");
         return;
     }

@@ -38,14 +38,11 @@ int hfc_dir_lock(struct hfc_dir *d);
 /* ---- store_file_temp.c: temporary files, and how they become objects. ---- */
 
 /* Makes a file or folder with a name of its own in DIR/.hfcache-uploads: o->temp. Returns an open
- * descriptor. */
+ * descriptor. The first call removes what processes that are gone have left. */
 int hfc_dir_make_temp(struct hfc_dir_op *o, bool folder);
 
 /* Removes what o->temp names; also folders of uploads. */
 void hfc_dir_remove_temp(struct hfc_dir *d, const char *temp);
-
-/* Removes what processes that are gone have left. */
-void hfc_dir_clean(struct hfc_dir *d);
 
 /* Whether the operation's condition holds so far; ends the operation if not. */
 bool hfc_dir_condition_holds(struct hfc_dir_op *o);

@@ -6,7 +6,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,33 +13,107 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "process.h"
 
 enum { TEMP_TRIES = 10000, STALE_AFTER = 24 * 60 * 60 };
 
-/* ---- Names. ---- */
+/* ---- Removing. ---- */
 
-/* Processes can be asked after by number only within one namespace of one machine. */
-static void find_maker(struct hfc_dir *d)
+/* Folders of ours have files only. Errors don't matter: the next clean-up tries again. */
+static bool remove_folder(int uploads, const char *name)
 {
-    char host[64] = "";
-    struct stat ns = {0};
+    int fd = openat(uploads, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    hfc_autoclosedir DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    const struct dirent *e;
 
-    (void)gethostname(host, sizeof(host) - 1);
-    host[strcspn(host, "/")] = '\0';
-    (void)stat("/proc/self/ns/pid", &ns);
-    (void)snprintf(d->maker, sizeof(d->maker), "%jx-%s", (uintmax_t)ns.st_ino, host);
+    while (dir != NULL && (e = readdir(dir)) != NULL)
+        (void)unlinkat(fd, e->d_name, 0);
+    return unlinkat(uploads, name, AT_REMOVEDIR) == 0;
 }
+
+static bool remove_name(int uploads, const char *name)
+{
+    if (unlinkat(uploads, name, 0) == 0)
+        return true;
+    return (errno == EISDIR || errno == EPERM) && remove_folder(uploads, name);
+}
+
+void hfc_dir_remove_temp(struct hfc_dir *d, const char *temp)
+{
+    hfc_autoclose int uploads = hfc_dir_uploads(d, false);
+
+    if (uploads >= 0)
+        (void)remove_name(uploads, temp);
+}
+
+static void swap(char *text, char from, char to)
+{
+    for (char *c = text; *c != '\0'; c++)
+        *c = *c == from ? to : *c;
+}
+
+static bool is_old(int uploads, const char *name)
+{
+    struct stat st;
+
+    return fstatat(uploads, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           st.st_mtim.tv_sec < time(NULL) - STALE_AFTER;
+}
+
+/* "tmp-N-PROCESS": the process is gone, or nobody knows and nothing has happened for long. */
+static bool is_leftover(int uploads, const char *name)
+{
+    const char *maker = strchr(name + strlen("tmp-"), '-');
+    char process[HFC_DIR_NAME] = "";
+
+    if (maker != NULL)
+        (void)snprintf(process, sizeof(process), "%s", maker + 1);
+    swap(process, ':', '/');
+    return hfc_process_gone(process) || is_old(uploads, name);
+}
+
+/* An upload without its key or its data was cut down half-way. */
+static bool is_ruin(int uploads, const char *name)
+{
+    hfc_autoclose int fd = openat(uploads, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    return fd >= 0 && is_old(uploads, name) &&
+           (faccessat(fd, "key", F_OK, 0) < 0 || faccessat(fd, "data", F_OK, 0) < 0);
+}
+
+static void clean(struct hfc_dir *d)
+{
+    int uploads = hfc_dir_uploads(d, false);
+    hfc_autoclosedir DIR *dir = uploads >= 0 ? fdopendir(uploads) : NULL;
+    const struct dirent *e;
+
+    d->cleaned = true;
+    while (dir != NULL && (e = readdir(dir)) != NULL) {
+        bool temp = strncmp(e->d_name, "tmp-", 4) == 0 && is_leftover(uploads, e->d_name);
+        if (!temp && (strncmp(e->d_name, "up-", 3) != 0 || !is_ruin(uploads, e->d_name)))
+            continue;
+        if (remove_name(uploads, e->d_name))
+            hfc_store_say(&d->base, "removed %s/%s, left by a process that is gone",
+                          HFC_DIR_UPLOADS, e->d_name);
+    }
+}
+
+/* ---- Making. ---- */
 
 int hfc_dir_make_temp(struct hfc_dir_op *o, bool folder)
 {
     struct hfc_dir *d = (struct hfc_dir *)o->op.store;
     hfc_autoclose int uploads = hfc_dir_uploads(d, true);
+    char maker[HFC_PROCESS_SIZE];
 
     assert(o->temp[0] == '\0');
+    if (uploads >= 0 && !d->cleaned)
+        clean(d);
+    hfc_process_self(maker);
+    swap(maker, '/', ':');
     for (unsigned i = 0; uploads >= 0 && i < TEMP_TRIES; i++) {
         char name[HFC_DIR_NAME];
-        int len =
-            snprintf(name, sizeof(name), "tmp-%ld-%u-%s", (long)getpid(), d->temp++, d->maker);
+        int len = snprintf(name, sizeof(name), "tmp-%u-%s", d->temp++, maker);
         int fd = -1;
         assert(len > 0 && (size_t)len < sizeof(name));
         if (!folder)
@@ -55,80 +128,6 @@ int hfc_dir_make_temp(struct hfc_dir_op *o, bool folder)
             return fd;
     }
     return -1;
-}
-
-/* ---- Removing. ---- */
-
-/* Folders of ours have files only. Errors don't matter: the next clean-up tries again. */
-static void remove_folder(int uploads, const char *name)
-{
-    int fd = openat(uploads, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    hfc_autoclosedir DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    const struct dirent *e;
-
-    while (dir != NULL && (e = readdir(dir)) != NULL)
-        (void)unlinkat(fd, e->d_name, 0);
-    (void)unlinkat(uploads, name, AT_REMOVEDIR);
-}
-
-static void remove_name(int uploads, const char *name)
-{
-    if (unlinkat(uploads, name, 0) < 0 && (errno == EISDIR || errno == EPERM))
-        remove_folder(uploads, name);
-}
-
-void hfc_dir_remove_temp(struct hfc_dir *d, const char *temp)
-{
-    hfc_autoclose int uploads = hfc_dir_uploads(d, false);
-
-    if (uploads >= 0)
-        remove_name(uploads, temp);
-}
-
-static bool is_old(int uploads, const char *name)
-{
-    struct stat st;
-
-    return fstatat(uploads, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-           st.st_mtim.tv_sec < time(NULL) - STALE_AFTER;
-}
-
-/* "tmp-PID-N-MAKER": the process is gone, or nobody knows and nothing has happened for long. */
-static bool is_leftover(struct hfc_dir *d, int uploads, const char *name)
-{
-    char *end;
-    long pid = strtol(name + strlen("tmp-"), &end, 10);
-    const char *maker = *end == '-' ? strchr(end + 1, '-') : NULL;
-
-    if (maker != NULL && pid > 0 && strcmp(maker + 1, d->maker) == 0)
-        return kill((pid_t)pid, 0) < 0 && errno == ESRCH;
-    return is_old(uploads, name);
-}
-
-/* An upload without its key or its data was cut down half-way. */
-static bool is_ruin(int uploads, const char *name)
-{
-    hfc_autoclose int fd = openat(uploads, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-    return fd >= 0 && is_old(uploads, name) &&
-           (faccessat(fd, "key", F_OK, 0) < 0 || faccessat(fd, "data", F_OK, 0) < 0);
-}
-
-void hfc_dir_clean(struct hfc_dir *d)
-{
-    int uploads = hfc_dir_uploads(d, false);
-    hfc_autoclosedir DIR *dir = uploads >= 0 ? fdopendir(uploads) : NULL;
-    const struct dirent *e;
-
-    find_maker(d);
-    while (dir != NULL && (e = readdir(dir)) != NULL) {
-        bool temp = strncmp(e->d_name, "tmp-", 4) == 0 && is_leftover(d, uploads, e->d_name);
-        if (!temp && (strncmp(e->d_name, "up-", 3) != 0 || !is_ruin(uploads, e->d_name)))
-            continue;
-        remove_name(uploads, e->d_name);
-        hfc_store_say(&d->base, "removed %s/%s, left by a process that is gone", HFC_DIR_UPLOADS,
-                      e->d_name);
-    }
 }
 
 /* ---- Publishing. ---- */

@@ -18,7 +18,7 @@
 
 #define ENDPOINT_DEFAULT "https://huggingface.co"
 
-enum { RATE_LIMIT_MS = 15 * 60 * 1000, SLOW_MS = 60 * 1000 };
+enum { RATE_LIMIT_MS = 15 * 60 * 1000 };
 
 void hub_say(struct hub *hub, const char *fmt, ...)
 {
@@ -88,7 +88,6 @@ struct hub *hub_new(struct hfc_loop *loop, const struct hub_config *config, stru
         .retry = config->retry,
         .budget = {HFC_RETRY_BUDGET, HFC_RETRY_BUDGET},
         .rate_limit_ms = config->rate_limit_ms > 0 ? config->rate_limit_ms : RATE_LIMIT_MS,
-        .slow_ms = config->http.stall_timeout > 0 ? config->http.stall_timeout : SLOW_MS,
         .log = config->log,
         .log_ctx = config->log_ctx,
     };

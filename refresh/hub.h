@@ -50,8 +50,8 @@ struct hub_config {
 /* The token is copied. Fails for a wrong endpoint and a token that is no header value. */
 struct hub *hub_new(struct hfc_loop *loop, const struct hub_config *config, struct hfc_error *err);
 
-/* Operations under way are dropped without a word; sources have to be freed before. NULL is fine.
- */
+/* Operations under way are dropped without a word; sources have to be freed before. Not from within
+ * data() or an entry(), which belong to an operation of it. NULL is fine. */
 void hub_free(struct hub *hub);
 
 const char *hub_endpoint(const struct hub *hub);

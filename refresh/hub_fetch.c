@@ -41,9 +41,6 @@ struct fetch {
 
     unsigned generation, renewals; /* of the address in use; refused since bytes came */
     bool renew;
-
-    int64_t window; /* when the slow test began; 0: with the next byte */
-    uint64_t window_bytes;
 };
 
 static struct fetch *fetch_of(struct hub_op *op)
@@ -158,7 +155,6 @@ static bool fetch_head(void *owner, const struct hfc_response *r)
     struct fetch *f = owner;
     int status = hfc_response_status(r);
 
-    f->window = 0;
     if (status != 200 && status != 206)
         return false;
     if (is_coded(r))
@@ -169,23 +165,6 @@ static bool fetch_head(void *owner, const struct hfc_response *r)
         check_whole(f, r);
     check_origin(f, r);
     return true;
-}
-
-/* A trickle never stalls, and would keep a place for days. */
-static void check_speed(struct fetch *f, uint64_t n)
-{
-    int64_t now = hfc_now_ms(), limit = f->op.hub->slow_ms;
-
-    if (f->window == 0) {
-        f->window = now;
-        f->window_bytes = 0;
-    }
-    f->window_bytes += n;
-    if (now - f->window < limit)
-        return;
-    if (f->window_bytes < (uint64_t)limit && f->got < f->length)
-        set_fault(f, HFC_RETRY, ENOTCONN, "too slow: less than 1 kB/s");
-    f->window = 0;
 }
 
 /* The bytes of a range, or the rest of a file, are there, and more come. */
@@ -209,10 +188,8 @@ static enum hfc_flow fetch_data(void *owner, const void *bytes, size_t n)
     enum hfc_flow flow = take > 0 ? f->data(f->ctx, (const char *)bytes + skip, take) : HFC_FLOW_ON;
     if (f->op.ended)
         return HFC_FLOW_STOP;
-    if (flow == HFC_FLOW_PAUSE) {
-        f->window = 0;
+    if (flow == HFC_FLOW_PAUSE)
         return flow;
-    }
     if (flow == HFC_FLOW_STOP) {
         set_fault(f, HFC_FAILED, ECANCELED, "stopped");
         return flow;
@@ -221,7 +198,6 @@ static enum hfc_flow fetch_data(void *owner, const void *bytes, size_t n)
     f->got += take;
     f->renewals = take > 0 ? 0 : f->renewals;
     assert(f->got <= f->length);
-    check_speed(f, n);
     if (skip + take < n)
         return surplus(f);
     return f->faulty ? HFC_FLOW_STOP : HFC_FLOW_ON;

@@ -32,7 +32,7 @@ struct hub {
     struct hfc_retry_policy retry;
     struct hfc_retry_budget budget;
     char *endpoint, *token;
-    int64_t rate_limit_ms, slow_ms;
+    int64_t rate_limit_ms;
     hub_log *log;
     void *log_ctx;
     struct quota quotas[HUB_BUCKETS];

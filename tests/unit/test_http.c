@@ -778,6 +778,46 @@ static void a_cut_handshake_means_not_sent(void **state)
     }
 }
 
+/* An alert that the server has sent instead of its hello. */
+static enum hfc_http_end end_after_alert(unsigned char alert)
+{
+    hfc_autoclose int listener = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof(a);
+    struct probe p = {0};
+    char url[64];
+
+    assert_int_equal(bind(listener, (struct sockaddr *)&a, n), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&a, &n), 0);
+    (void)snprintf(url, sizeof(url), "https://127.0.0.1:%d/", ntohs(a.sin_port));
+    pid_t child = fork();
+    if (child == 0) {
+        const unsigned char record[] = {0x15, 3, 3, 0, 2, 2, alert};
+        char c;
+        int fd = accept(listener, NULL, NULL);
+        (void)!write(fd, record, sizeof(record));
+        while (read(fd, &c, 1) > 0)
+            ;
+        _exit(0);
+    }
+    probe_start_request(&p, (struct hfc_http_request){0}, "GET", url);
+    run_until(&p.over);
+    (void)waitpid(child, NULL, 0);
+    return p.end;
+}
+
+static void alerts_that_pass_are_no_refusal(void **state)
+{
+    enum { HANDSHAKE_FAILURE = 40, PROTOCOL_VERSION = 70, INTERNAL_ERROR = 80, USER_CANCELED = 90 };
+
+    (void)state;
+    assert_int_equal(end_after_alert(INTERNAL_ERROR), HTTP_NOT_SENT);
+    assert_int_equal(end_after_alert(USER_CANCELED), HTTP_NOT_SENT);
+    assert_int_equal(end_after_alert(HANDSHAKE_FAILURE), HTTP_TLS);
+    assert_int_equal(end_after_alert(PROTOCOL_VERSION), HTTP_TLS);
+}
+
 static void a_bundle_that_cannot_be_read_is_an_error_at_once(void **state)
 {
     (void)state;
@@ -996,6 +1036,7 @@ int main(void)
         TLS(a_certificate_for_another_name_is_refused),
         TLS(a_server_without_tls_is_refused),
         TLS(a_cut_handshake_means_not_sent),
+        T(alerts_that_pass_are_no_refusal),
         T(a_bundle_that_cannot_be_read_is_an_error_at_once),
         TLS(a_bundle_that_vanished_is_a_refusal),
         T(socket_buffers_are_as_configured),

@@ -10,13 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "http_probe.h"
 
 #include "cleanup.h"
 
-enum { MANY = 10, BIG = 1 << 20 };
+enum { MANY = 10, BIG = 1 << 20, BYTES_ACKED = 120 /* in Linux's struct tcp_info */ };
 
 static char *big_text(void)
 {
@@ -460,6 +461,21 @@ static void a_body_is_sent_again_if_an_idle_connection_was_dead(void **state)
     assert_int_equal(stats().connects, 2);
 }
 
+static void a_request_without_a_body_is_resent_as_well(void **state)
+{
+    struct probe p = {0}, q = {0};
+
+    (void)state;
+    peer_reply(&peer, 200, "", "");
+    peer_say(&peer, "", PEER_FIN);
+    peer_reply(&peer, 204, "", "");
+    probe_run(&p, "GET", "/");
+    assert_false(p.resent);
+    probe_run(&q, "DELETE", "/");
+    assert_int_equal(q.status, 204);
+    assert_true(q.resent);
+}
+
 /* On a connection of its own there is no excuse. */
 static void a_new_connection_that_dies_is_broken(void **state)
 {
@@ -580,12 +596,14 @@ static void an_upload_that_nobody_takes_is_given_up(void **state)
     assert_non_null(strstr(p.msg, "no byte came or went"));
 }
 
+static int64_t release_ms = 100;
+
 static void release_some(void *ctx)
 {
     struct hfc_timer *t = ctx;
 
     peer_release(&peer);
-    hfc_timer_start(loop, t, 100, release_some, t);
+    hfc_timer_start(loop, t, release_ms, release_some, t);
 }
 
 /* Longer than the timeout in all, but never without a byte for so long. */
@@ -593,10 +611,11 @@ static void a_slow_answer_is_no_stall(void **state)
 {
     struct probe p = {0};
     struct hfc_timer t = {0};
+    hfc_autofree char *answer = peer_format(200, "", big_text() + BIG - 4000);
 
     (void)state;
     new_client(&(struct hfc_http_config){.connections = 1, .stall_timeout = 400});
-    peer_script(&peer, (struct peer_answer){.bytes = hello, .piece = 7, .step = true});
+    peer_script(&peer, (struct peer_answer){.bytes = answer, .piece = 400, .step = true});
     hfc_timer_start(loop, &t, 100, release_some, &t);
     probe_run(&p, "GET", "/");
     hfc_timer_stop(&t);
@@ -620,6 +639,137 @@ static void a_slow_upload_is_no_stall(void **state)
         &(struct hfc_http_config){.connections = 1, .stall_timeout = 400, .send_buffer = 1 << 20});
     hfc_timer_start(loop, &t, 100, release_some, &t);
     probe_run(&p, "PUT", "/");
+    hfc_timer_stop(&t);
+    assert_string_equal(p.msg, "");
+    assert_int_equal(p.end, HTTP_OK);
+}
+
+static const char lines[] =
+    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"
+    "A: 000000000000000\r\nA: 000000000000001\r\nA: 000000000000002\r\nA: 000000000000003\r\n"
+    "A: 000000000000004\r\nA: 000000000000005\r\nA: 000000000000006\r\nA: 000000000000007\r\n"
+    "A: 000000000000008\r\nA: 000000000000009\r\nA: 000000000000010\r\nA: 000000000000011\r\n"
+    "\r\nhello";
+
+/* The first piece is the whole head, or one line; 20 bytes each then. */
+static void trickle(struct probe *p, const char *method, const char *answer, int64_t ms)
+{
+    struct hfc_timer t = {0};
+
+    new_client(&(struct hfc_http_config){.connections = 1, .stall_timeout = 3 * ms});
+    peer_script(&peer, (struct peer_answer){.bytes = answer, .piece = 20, .step = true});
+    release_ms = ms;
+    hfc_timer_start(loop, &t, ms, release_some, &t);
+    probe_run(p, method, "/");
+    hfc_timer_stop(&t);
+    release_ms = 100;
+}
+
+static void an_answer_that_trickles_is_given_up(void **state)
+{
+    struct probe p = {.to_data = true}, q = {0};
+    hfc_autofree char *answer = peer_format(200, "", big_text() + BIG - 600);
+
+    (void)state;
+    trickle(&p, "GET", answer, 100);
+    assert_int_equal(p.end, HTTP_BROKEN);
+    assert_int_equal(p.errnum, ETIMEDOUT);
+    assert_non_null(strstr(p.msg, "too slow: less than 1 kB/s for 0.3 s"));
+    assert_true(p.datas > 0);
+    trickle(&q, "GET", lines, 100);
+    assert_int_equal(q.end, HTTP_BROKEN);
+    assert_non_null(strstr(q.msg, "too slow"));
+    assert_int_equal(q.heads, 0);
+}
+
+/* Blanks while a store puts an object together; but not for ever. */
+static void an_answer_to_a_change_may_trickle(void **state)
+{
+    struct probe p = {0}, q = {0};
+    hfc_autofree char *answer = peer_format(200, "", big_text() + BIG - 300);
+    hfc_autofree char *endless = peer_format(200, "", big_text() + BIG - 4000);
+
+    (void)state;
+    trickle(&p, "POST", answer, 40);
+    assert_string_equal(p.msg, "");
+    assert_int_equal(p.end, HTTP_OK);
+    trickle(&q, "POST", endless, 30);
+    assert_int_equal(q.end, HTTP_BROKEN);
+    assert_non_null(strstr(q.msg, "too slow"));
+}
+
+/* In place of the C library's: says how many bytes the other side has acknowledged. */
+static bool acks;
+static uint64_t acked;
+
+int getsockopt(int fd, int level, int option, void *to, socklen_t *n)
+{
+    int rc = (int)syscall(SYS_getsockopt, fd, level, option, to, n);
+
+    if (acks && level == IPPROTO_TCP && option == TCP_INFO) {
+        acked += 100;
+        memcpy((char *)to + BYTES_ACKED, &acked, sizeof(acked));
+    }
+    return rc;
+}
+
+/* Some bytes in each look, so that it never stalls. */
+static void an_upload_that_trickles_is_given_up(void **state)
+{
+    struct probe p = {.upload = big_text()};
+
+    (void)state;
+    acks = true;
+    acked = 0;
+    new_client(
+        &(struct hfc_http_config){.connections = 1, .stall_timeout = 300, .send_buffer = 16384});
+    peer_script(&peer, (struct peer_answer){.early = true, .take = 10, .then = PEER_HANG});
+    probe_run(&p, "PUT", "/");
+    acks = false;
+    assert_int_equal(p.end, HTTP_BROKEN);
+    assert_non_null(strstr(p.msg, "too slow"));
+}
+
+/* Silence before the answer is not slowness: the body has arrived. */
+static void an_upload_may_wait_for_its_answer(void **state)
+{
+    struct probe p = {.upload = "body", .pauses = 1};
+    struct hfc_timer t = {0};
+    bool waited = false;
+
+    (void)state;
+    new_client(&(struct hfc_http_config){.connections = 1, .stall_timeout = 400});
+    peer_script(&peer, (struct peer_answer){.bytes = hello, .wait = true});
+    probe_start(&p, "PUT", "/");
+    run_until(&p.paused);
+    hfc_timer_start(loop, &t, 300, set_true, &waited);
+    run_until(&waited);
+    hfc_http_resume(p.x);
+    release_ms = 300;
+    hfc_timer_start(loop, &t, 300, release_some, &t);
+    run_until(&p.over);
+    hfc_timer_stop(&t);
+    release_ms = 100;
+    assert_string_equal(p.msg, "");
+}
+
+/* The rest comes late, but within the timeout after the pause. */
+static void a_pause_is_not_slow(void **state)
+{
+    struct probe p = {.to_data = true, .pauses = 1};
+    struct hfc_timer t = {0};
+    bool waited = false;
+
+    (void)state;
+    new_client(&(struct hfc_http_config){.connections = 1, .stall_timeout = 400});
+    peer_script(&peer, (struct peer_answer){.bytes = hello, .pause_at = 41});
+    probe_start(&p, "GET", "/");
+    run_until(&p.paused);
+    hfc_timer_start(loop, &t, 1100, set_true, &waited);
+    run_until(&waited);
+    hfc_http_resume(p.x);
+    hfc_timer_start(loop, &t, 200, release_some, &t);
+    run_until(&p.over);
     hfc_timer_stop(&t);
     assert_string_equal(p.msg, "");
     assert_int_equal(p.end, HTTP_OK);
@@ -875,6 +1025,41 @@ static void the_end_of_one_may_start_the_next(void **state)
     assert_int_equal(peer_count(&peer, &peer.n_connections), 1);
 }
 
+static struct hfc_http *second;
+
+static void make_second_client(struct probe *p)
+{
+    (void)p;
+    if (second == NULL)
+        second = hfc_http_new(loop, &(struct hfc_http_config){.connections = 2}, &err);
+}
+
+/* curl itself refuses to hear of it while it calls. */
+static void a_client_made_by_data_has_all_its_places(void **state)
+{
+    struct probe p = {.to_data = true, .in_data = make_second_client}, q[3] = {0};
+
+    (void)state;
+    client_of(1);
+    second = NULL;
+    peer_say(&peer, hello, PEER_KEEP);
+    probe_run(&p, "GET", "/");
+    assert_non_null(second);
+    struct hfc_http *first = http;
+    for (int i = 0; i < 3; i++) {
+        peer_script(&peer, (struct peer_answer){.bytes = hello, .wait = true});
+        http = i == 0 ? first : second;
+        probe_start(&q[i], "GET", "/");
+    }
+    http = first;
+    run_until_peer(&peer.waiting, 3);
+    for (int i = 0; i < 3; i++)
+        peer_release(&peer);
+    for (int i = 0; i < 3; i++)
+        run_until(&q[i].over);
+    hfc_http_free(second);
+}
+
 static void a_client_can_be_freed_with_requests_under_way(void **state)
 {
     struct probe p[3] = {0};
@@ -1023,6 +1208,7 @@ int main(void)
         T(an_upload_may_resume_itself_before_it_pauses),
         T(an_upload_stopped_by_its_caller_does_not_arrive),
         T(a_body_is_sent_again_if_an_idle_connection_was_dead),
+        T(a_request_without_a_body_is_resent_as_well),
         T(a_new_connection_that_dies_is_broken),
         T(a_connection_closed_while_idle_is_not_used),
         T(an_early_refusal_ends_an_upload),
@@ -1032,6 +1218,11 @@ int main(void)
         T(an_upload_that_nobody_takes_is_given_up),
         T(a_slow_answer_is_no_stall),
         T(a_slow_upload_is_no_stall),
+        T(an_answer_that_trickles_is_given_up),
+        T(an_answer_to_a_change_may_trickle),
+        T(an_upload_that_trickles_is_given_up),
+        T(an_upload_may_wait_for_its_answer),
+        T(a_pause_is_not_slow),
         T(a_pause_is_no_stall),
         T(the_whole_exchange_may_have_a_timeout),
         T(what_waits_in_line_can_be_cancelled),
@@ -1043,6 +1234,7 @@ int main(void)
         T(a_cancelled_exchange_hears_nothing_more),
         T(to_cancel_in_done_is_too_late),
         T(the_end_of_one_may_start_the_next),
+        T(a_client_made_by_data_has_all_its_places),
         T(a_client_can_be_freed_with_requests_under_way),
         T(a_client_may_be_freed_by_head),
         T(a_client_may_be_freed_by_read),

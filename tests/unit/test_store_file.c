@@ -2,6 +2,8 @@
  * are in test_store_file_upload.c. */
 #include "store_dir.h"
 
+#include "process.h"
+
 #include <linux/openat2.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -1231,24 +1233,6 @@ static void operations_and_bytes_are_counted(void **state)
 
 /* ---- Leftovers. ---- */
 
-static char maker[96];
-
-/* Learns from a temporary file what ours are called. */
-static ssize_t read_learning(void *ctx, uint64_t offset, void *to, size_t n)
-{
-    hfc_autoclosedir DIR *d = opendir("s/.hfcache-uploads");
-    const struct dirent *e;
-    char start[32];
-
-    (void)ctx, (void)offset;
-    (void)snprintf(start, sizeof(start), "tmp-%ld-", (long)getpid());
-    while ((e = readdir(d)) != NULL)
-        if (strncmp(e->d_name, start, strlen(start)) == 0)
-            (void)snprintf(maker, sizeof(maker), "%s", strchr(e->d_name + strlen(start), '-') + 1);
-    memset(to, 'x', n);
-    return (ssize_t)n;
-}
-
 enum { YOUNG, OLD, FOLDER = 2 };
 
 /* Puts something into the store's own folder, as a killed process might have. */
@@ -1267,40 +1251,99 @@ static void leave(const char *name, unsigned how)
         assert_int_equal(utimes(path, times), 0);
 }
 
-static void leave_temp(pid_t pid, unsigned number, const char *of, unsigned how)
+/* By a process as process.h names it. */
+static void leave_temp(const char *process, unsigned number, unsigned how)
 {
-    char name[200];
+    char name[240];
 
-    (void)snprintf(name, sizeof(name), "tmp-%ld-%u-%s", (long)pid, number, of);
+    (void)snprintf(name, sizeof(name), "tmp-1%u-%s", number, process);
+    for (char *c = name; *c != '\0'; c++)
+        *c = *c == '/' ? ':' : *c;
     leave(name, how);
+}
+
+/* What a child that has ended was called. */
+static void gone_process(char to[HFC_PROCESS_SIZE])
+{
+    int fds[2];
+
+    assert_int_equal(pipe(fds), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        hfc_process_self(to);
+        _exit(write(fds[1], to, HFC_PROCESS_SIZE) == HFC_PROCESS_SIZE ? 0 : 1);
+    }
+    assert_int_equal(read(fds[0], to, HFC_PROCESS_SIZE), HFC_PROCESS_SIZE);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+
+/* `text` with its first character, or its last, made another one. */
+static const char *other(const char *text, bool last)
+{
+    static char to[HFC_PROCESS_SIZE];
+
+    (void)snprintf(to, sizeof(to), "%s", text);
+    char *c = last ? &to[strlen(to) - 1] : to;
+    *c = *c == '1' ? '2' : '1';
+    return to;
 }
 
 static void what_killed_processes_have_left_is_removed(void **state)
 {
-    struct hfc_put put = {.key = "k", .body = {.read = read_learning, .size = 1}};
+    char self[HFC_PROCESS_SIZE], gone[HFC_PROCESS_SIZE];
 
     (void)state;
-    assert_ok(hfc_store_put(store, &put, on_done, NULL));
-    assert_true(maker[0] != '\0');
-    pid_t gone = fork();
-    if (gone == 0)
-        _exit(0);
-    assert_int_equal(waitpid(gone, NULL, 0), gone);
-    leave_temp(gone, 1, maker, YOUNG);
-    leave_temp(gone, 2, maker, YOUNG | FOLDER);
-    leave_temp(getpid(), 3, maker, OLD);
-    leave_temp(gone, 4, "1-other", YOUNG);
-    leave_temp(gone, 5, "1-other", OLD);
+    hfc_process_self(self);
+    assert_true(self[0] != '\0');
+    gone_process(gone);
+    put_text("k", "text");
+    leave_temp(gone, 1, YOUNG);
+    leave_temp(gone, 2, YOUNG | FOLDER);
+    leave_temp(self, 3, YOUNG); /* stays */
+    leave_temp(self, 4, OLD);
+    leave_temp(other(self, true), 5, YOUNG);  /* the number is used again */
+    leave_temp(other(gone, false), 6, YOUNG); /* stays: of another boot, or machine */
+    leave_temp(other(gone, false), 7, OLD);
     leave("tmp-1", OLD);
+    leave("tmp-2", YOUNG); /* stays */
     leave("up-1", OLD | FOLDER);
-    leave("up-2", YOUNG | FOLDER);
-    leave("other", OLD);
+    leave("up-2", YOUNG | FOLDER); /* stays */
+    leave("other", OLD);           /* stays */
     reopen_store();
-    /* The lock; ours that lives; of others that is young; a ruin that is young; what is not ours.
-     */
-    assert_int_equal(count_in("s/.hfcache-uploads"), 5);
+    put_text("k", "text");
+    assert_int_equal(count_in("s/.hfcache-uploads"), 1 + 5);
     assert_non_null(strstr(logged.data, "left by a process that is gone"));
     lists("", "k\n");
+}
+
+static void readers_remove_nothing(void **state)
+{
+    (void)state;
+    put_text("k", "text");
+    leave("tmp-1", OLD);
+    reopen_store();
+    lists("", "k\n");
+    holds("k", "text");
+    assert_int_equal(count_in("s/.hfcache-uploads"), 2);
+    assert_int_equal(logged.len, 0);
+    put_text("k", "text");
+    no_leftovers();
+}
+
+/* Nobody claims to have removed what is still there. */
+static void what_cannot_be_removed_is_not_called_removed(void **state)
+{
+    (void)state;
+    put_text("k", "text");
+    leave("tmp-1", OLD | FOLDER);
+    assert_int_equal(mkdir("s/.hfcache-uploads/tmp-1/folder", 0777), 0);
+    assert_int_equal(utimes("s/.hfcache-uploads/tmp-1", (struct timeval[2]){{0}}), 0);
+    reopen_store();
+    put_text("k", "text");
+    assert_true(exists("s/.hfcache-uploads/tmp-1"));
+    assert_int_equal(logged.len, 0);
 }
 
 static void a_killed_put_leaves_the_old_object(void **state)
@@ -1322,7 +1365,9 @@ static void a_killed_put_leaves_the_old_object(void **state)
     }
     assert_int_equal(waitpid(pid, NULL, 0), pid);
     assert_int_equal(count_in("s/.hfcache-uploads"), 2);
+    holds("k", "old");
     reopen_store();
+    put_text("k2", "new");
     no_leftovers();
     holds("k", "old");
 }
@@ -1779,6 +1824,8 @@ int main(void)
         T(a_url_is_percent_encoded),
         T(operations_and_bytes_are_counted),
         T(what_killed_processes_have_left_is_removed),
+        T(readers_remove_nothing),
+        T(what_cannot_be_removed_is_not_called_removed),
         T(a_killed_put_leaves_the_old_object),
         T(a_limit_on_file_size_is_an_error),
         T(a_full_disk_is_an_error),

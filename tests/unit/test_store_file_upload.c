@@ -92,6 +92,40 @@ static void in_upload(char path[300], const char *name)
     (void)snprintf(path, 300, "s/.hfcache-uploads/%s/%s", id, name);
 }
 
+/* ---- What is asked of the disk, in order. ---- */
+
+static char steps[64]; /* D, F: a folder, a file is synced; U, R: a record removed, put there; B */
+
+static void step(char c)
+{
+    size_t n = strlen(steps);
+
+    if (n + 1 < sizeof(steps))
+        steps[n] = c;
+}
+
+int fsync(int fd)
+{
+    struct stat st;
+
+    step(fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) ? 'D' : 'F');
+    return (int)syscall(SYS_fsync, fd);
+}
+
+int unlinkat(int fd, const char *name, int flags)
+{
+    if (strncmp(name, "part-", 5) == 0)
+        step('U');
+    return (int)syscall(SYS_unlinkat, fd, name, flags);
+}
+
+int renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+    if (strncmp(to, "part-", 5) == 0)
+        step('R');
+    return (int)syscall(SYS_renameat, from_dir, from, to_dir, to);
+}
+
 /* ---- The way it should go. ---- */
 
 static void parts_in_any_order_become_the_object(void **state)
@@ -660,6 +694,28 @@ static void missing_permission_is_an_error(void **state)
     in_child(without_permission);
 }
 
+static ssize_t read_noted(void *ctx, uint64_t offset, void *to, size_t n)
+{
+    (void)ctx, (void)offset;
+    step('B');
+    memset(to, 'x', n);
+    return (ssize_t)n;
+}
+
+/* The old record is off the disk before the first byte is replaced, and the new one is on it when
+ * the caller hears of it. */
+static void a_record_outlives_no_power_loss_wrongly(void **state)
+{
+    struct hfc_body body = {.read = read_noted, .size = 5};
+
+    (void)state;
+    assert_true(create("a/k"));
+    assert_true(put_part(1, 0, "abcde", 5));
+    memset(steps, 0, sizeof(steps));
+    assert_ok(hfc_store_put_part(store, "a/k", id, 1, 0, &body, on_done, NULL));
+    assert_string_equal(steps, "UDBFRD");
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -673,6 +729,7 @@ int main(void)
         T(sparse_files_cost_no_disk),
         T(parts_lie_where_a_terabyte_file_has_them),
         T(a_part_may_be_sent_again),
+        T(a_record_outlives_no_power_loss_wrongly),
         T(zeros_are_written_where_holes_cannot_be_made),
         T(a_part_whose_place_cannot_be_cleared_is_an_error),
         T(a_shorter_last_part_leaves_nothing_behind_it),
