@@ -45,9 +45,9 @@ help: ## list the targets
 	@printf '\nUseful: V=1, CC=clang, -j2, CLUSTER=name, DESTDIR=dir prefix=/usr.\n'
 
 .PHONY: demo all generate check format install clean distclean deps deps-build deps-test
-demo: deps-build ## install what the build needs, build, generate everything, show the result
+demo: deps-build ## install what the build needs, build, generate, publish a small model, show it all
 	+@$(MAKE) --no-print-directory all
-	@tools/demo.sh $(BIN)/hfcache-gen
+	@tools/demo.sh $(BIN)/hfcache-gen $(BIN)/hfcache-refresh $(BUILD)/demo
 
 all: $(PROGRAMS) ## build the programs (build/bin)
 
@@ -72,7 +72,7 @@ install: all ## install programs, manual pages, completions and documents [DESTD
 	$(Q)tools/install.sh '$(INSTALL)' '$(DESTDIR)$(fishcompdir)' $(wildcard completions/*.fish) -- 644
 
 clean: ## remove what was built; installed test tools stay
-	$(Q)rm -rf $(addprefix $(BUILD)/,bin obj asan tsan cov fuzz release results lint coverage)
+	$(Q)rm -rf $(addprefix $(BUILD)/,bin obj asan tsan cov fuzz release results lint coverage demo bench)
 
 distclean: clean ## remove build/ altogether
 	$(Q)rm -rf $(BUILD)

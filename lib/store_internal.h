@@ -1,6 +1,5 @@
-/* store_internal.h: what the two backends of a store share: the base of their structs, the table of
- * their functions, the handle of an operation and how it ends. For store*.c only.
- *
+/* store_internal.h: what the two backends share: the base of their structs, the table of their
+ * functions, the handle of an operation and how it ends. For store*.c only.
  * store.c checks the arguments, fills a struct hfc_store_op with copies of them and calls the
  * backend's start function of that kind. A backend ends an operation with hfc_store_op_end(), from
  * anywhere; done() is then called from the loop.

@@ -3,7 +3,8 @@
 UNIT := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 600
-FUZZ_SMOKE_SECONDS ?= 20
+FUZZ_SMOKE_SECONDS ?= 10
+RUNS ?= 5
 COVERAGE_MIN ?= 98
 COVERAGE_MIN_SHARED ?= 95
 RUN_TESTS := tools/run_tests.py --results $(BUILD)/results
@@ -90,7 +91,7 @@ test-clients: all ## transformers and torch on a published bucket (installs 6 GB
 fuzz: $(FUZZERS:%=$(BUILD)/fuzz/%) ## fuzz for long [FUZZ_SECONDS=600 each]
 	@$(RUN_TESTS) fuzz fuzz $(FUZZ_SECONDS) $(BUILD)/fuzz $^
 
-fuzz-smoke: $(FUZZERS:%=$(BUILD)/fuzz/%) ## all fuzz seeds, then a short run [FUZZ_SMOKE_SECONDS=20 each]
+fuzz-smoke: $(FUZZERS:%=$(BUILD)/fuzz/%) ## all fuzz seeds, then a short run [FUZZ_SMOKE_SECONDS=10 each]
 	@$(RUN_TESTS) fuzz fuzz $(FUZZ_SMOKE_SECONDS) $(BUILD)/fuzz $^
 
 lint: all ## format, metrics, static analysis, shell, YAML, Kubernetes schemas, inputs
@@ -108,9 +109,18 @@ coverage-run: $(call unit_programs,cov) $(BUILT_DIRS:%=$(BUILD)/cov/bin/hfcache-
 	@tools/coverage.py $(BUILD) gen=$(COVERAGE_MIN) lib=$(COVERAGE_MIN_SHARED) \
 	  refresh=$(COVERAGE_MIN_SHARED)
 
-bench: deps-test ## benchmarks (tests/bench/run.py)
+# The figures of what did not run stay as they are.
+BENCH ?= gen refresh
+bench: deps-test ## benchmarks, into docs/performance.md [BENCH=gen|refresh, RUNS=5, RIVAL_TREE=, HUGE=300Gi]
 	+@$(MAKE) --no-print-directory all
-	@$(PYTHON) tests/bench/run.py $(BIN)/hfcache-gen --write docs/performance.md
+ifneq ($(filter gen,$(BENCH)),)
+	@$(PYTHON) tests/bench/run.py $(BIN)/hfcache-gen --runs $(RUNS) --write docs/performance.md
+endif
+ifneq ($(filter refresh,$(BENCH)),)
+	@tools/deps.sh bench
+	@$(PYTHON) tests/bench/refresh.py $(BIN)/hfcache-refresh --runs $(RUNS) $(HUGE:%=--huge %) \
+	  --write docs/performance.md
+endif
 
 golden: deps-test all ## write the golden outputs anew from the program as it is; look at the diff
 	@HFCACHE_GEN=$(abspath $(BIN))/hfcache-gen $(PYTHON) tests/golden/update.py

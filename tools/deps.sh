@@ -1,7 +1,7 @@
 #!/bin/bash
 # deps.sh build|test|bench|clients: installs what is missing, and says nothing if nothing is.
 #
-#   build    Debian packages: compiler, make, libraries
+#   build    Debian packages: compiler, make, libraries, and Python for the demo's Hub
 #   test     those of the tests too, build/venv (tests/requirements.txt), build/venv-hub026 (an old
 #            huggingface_hub), the Go programs of the tests in build/tools, build/schemas
 #   bench    the same and the Go programs of the benchmarks
@@ -13,7 +13,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly build_packages=(gcc libc6-dev make pkg-config libyaml-dev libjansson-dev libgmp-dev
-  uthash-dev libcurl4-openssl-dev libssl-dev libexpat1-dev libmicrohttpd-dev)
+  uthash-dev libcurl4-openssl-dev libssl-dev libexpat1-dev libmicrohttpd-dev python3)
 readonly test_packages=(clang libclang-rt-14-dev llvm clang-format clang-tidy libcmocka-dev cppcheck
   shellcheck python3-venv ca-certificates openssl patch mandoc)
 

@@ -25,7 +25,7 @@ hub.accepted() and hub.peak() count connections of an origin. A mistake inside t
 As a program, which prints its URL and runs until SIGTERM:
 
     hub.py --root DIR [--port N] [--cdn-port N] [--token T] [--limit api=500] [--log FILE]
-           [--synthetic ORG/NAME:PATH:SIZE[:SHA256]] [--latency SECONDS]
+           [--synthetic ORG/NAME:PATH:SIZE[:SHA256]] [--zeros the same] [--latency SECONDS]
 
 DIR holds models/ORG/NAME/... and datasets/ORG/NAME/...; put it on tmpfs for speed. Over HTTP a
 program can be asked and changed: GET /-/requests (counts, as JSON), POST /-/clear, POST /-/fault
@@ -252,10 +252,10 @@ class HubServer:
         return json_response(self.summary())
 
 
-def add_synthetic(hub, text):
+def add_synthetic(hub, text, fill="pattern"):
     name, path, size, *sha256 = text.split(":")
     repo = hub.repos.get(("model", name)) or hub.model(name)
-    source = Synthetic(int(size), seed=path)
+    source = Synthetic(int(size), seed=path, fill=fill)
     repo.commit({path: lfs(source, sha256=sha256[0] if sha256 else None)})
 
 
@@ -271,6 +271,8 @@ def main():
     parser.add_argument("--window", type=int, default=300)
     parser.add_argument("--synthetic", action="append", default=[],
                         metavar="ORG/NAME:PATH:SIZE[:SHA256]")
+    parser.add_argument("--zeros", action="append", default=[],
+                        metavar="ORG/NAME:PATH:SIZE[:SHA256]")
     parser.add_argument("--no-xet", action="store_true")
     parser.add_argument("--log", type=argparse.FileType("a"), help="one JSON object a request")
     options = parser.parse_args()
@@ -283,6 +285,8 @@ def main():
         hub.load(options.root)
     for text in options.synthetic:
         add_synthetic(hub, text)
+    for text in options.zeros:
+        add_synthetic(hub, text, "zeros")
     for token in options.token:
         hub.token(token, read=[name for _, name in hub.repos])
     quotas = dict(limit.split("=") for limit in options.limit)

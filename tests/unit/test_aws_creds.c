@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,10 +26,10 @@
 
 #define ROLE "arn:aws:iam::123456789012:role/reader"
 #define LOOKED_AT_ENV "no AWS credentials: environment: AWS_ACCESS_KEY_ID is not set; "
-#define LOOKED_AT_PROFILE LOOKED_AT_ENV "profile default: it has no aws_access_key_id; "
-#define LOOKED_AT_WEB LOOKED_AT_PROFILE "web identity: AWS_ROLE_ARN is not set; "
+#define LOOKED_AT_WEB LOOKED_AT_ENV "web identity: AWS_ROLE_ARN is not set; "
+#define LOOKED_AT_PROFILE LOOKED_AT_WEB "profile default: it has no aws_access_key_id; "
 #define LOOKED_AT_CONTAINER                                                                        \
-    LOOKED_AT_WEB "container: AWS_CONTAINER_CREDENTIALS_FULL_URI is not set; "
+    LOOKED_AT_PROFILE "container: AWS_CONTAINER_CREDENTIALS_FULL_URI is not set; "
 
 /* Seconds that the test's clock is ahead. The library's calls of time() end here, too. */
 static time_t ahead;
@@ -40,6 +42,38 @@ time_t time(time_t *to)
     if (to != NULL)
         *to = t.tv_sec + ahead;
     return t.tv_sec + ahead;
+}
+
+/* Secret memory that is there: what was left out of core dumps and is still mapped. */
+static void *secret[16];
+
+int madvise(void *p, size_t n, int advice)
+{
+    for (size_t i = 0; advice == MADV_DONTDUMP && i < HFC_ARRAY_LEN(secret); i++) {
+        if (secret[i] == NULL) {
+            secret[i] = p;
+            break;
+        }
+    }
+    return (int)syscall(SYS_madvise, p, n, advice);
+}
+
+int munmap(void *p, size_t n)
+{
+    for (size_t i = 0; i < HFC_ARRAY_LEN(secret); i++) {
+        if (secret[i] == p)
+            secret[i] = NULL;
+    }
+    return (int)syscall(SYS_munmap, p, n);
+}
+
+static unsigned secrets(void)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < HFC_ARRAY_LEN(secret); i++)
+        n += secret[i] != NULL;
+    return n;
 }
 
 static char dir[64];
@@ -207,6 +241,12 @@ static void source_is(const char *want)
     assert_string_equal(hfc_aws_creds_source(creds), want);
 }
 
+/* As expired, and the server has said so. */
+static void refuse(void)
+{
+    assert_true(hfc_aws_creds_refused(creds, hfc_aws_creds_generation(creds), true));
+}
+
 /* ---- environment and profile ---- */
 
 static void keys_of_the_environment_are_there_at_once(void **state)
@@ -248,7 +288,7 @@ static void half_a_pair_is_a_mistake(void **state)
     set("AWS_SECRET_ACCESS_KEY", "");
     put(".aws/credentials", "[default]\naws_access_key_id = AKID\n");
     make();
-    refuses(LOOKED_AT_ENV "profile default: aws_access_key_id is set, but aws_secret_access_key is "
+    refuses(LOOKED_AT_WEB "profile default: aws_access_key_id is set, but aws_secret_access_key is "
                           "not");
 }
 
@@ -310,16 +350,16 @@ static void what_a_profile_wants_and_is_not_done_is_told(void **state)
                        "aws_access_key_id = A\naws_secret_access_key = s3cr3t\n");
     make();
     source_is("profile default");
-    refuses(LOOKED_AT_ENV "profile default: source_profile" INSTEAD);
+    refuses(LOOKED_AT_WEB "profile default: source_profile" INSTEAD);
     put(".aws/config", "[default]\ncredential_process = /bin/s3cr3t\n");
     make();
-    refuses(LOOKED_AT_ENV "profile default: credential_process" INSTEAD);
+    refuses(LOOKED_AT_WEB "profile default: credential_process" INSTEAD);
     put(".aws/config", "[default]\nsso_session = s3cr3t\n");
     make();
-    refuses(LOOKED_AT_ENV "profile default: sso_session" INSTEAD);
+    refuses(LOOKED_AT_WEB "profile default: sso_session" INSTEAD);
     put(".aws/config", "[default]\nrole_arn = " ROLE "\n");
     make();
-    refuses(LOOKED_AT_ENV "profile default: role_arn is set, but web_identity_token_file is not");
+    refuses(LOOKED_AT_WEB "profile default: role_arn is set, but web_identity_token_file is not");
     /* Keys are keys, whatever else there is. */
     put(".aws/config", "[default]\ncredential_process = x\n"
                        "aws_access_key_id = A\naws_secret_access_key = s3cr3t\n");
@@ -338,8 +378,9 @@ static void each_source_that_was_looked_at_is_named(void **state)
     set("AWS_ROLE_ARN", ROLE);
     make();
     source_is("instance metadata");
-    refuses_like(LOOKED_AT_PROFILE
-                 "web identity: AWS_WEB_IDENTITY_TOKEN_FILE is not set; container: "
+    refuses_like(LOOKED_AT_ENV
+                 "web identity: AWS_WEB_IDENTITY_TOKEN_FILE is not set; "
+                 "profile default: it has no aws_access_key_id; container: "
                  "AWS_CONTAINER_CREDENTIALS_FULL_URI is not set; instance metadata: tried 2 times: "
                  "no answer from 127.0.0.1:1: ",
                  "");
@@ -422,6 +463,21 @@ static void a_profile_may_have_a_web_identity(void **state)
     assert_non_null(strstr(peer_request(&peer, 0)->body, "&RoleSessionName=a-b&"));
 }
 
+static void web_identity_comes_before_the_default_profile_but_not_before_a_named_one(void **state)
+{
+    (void)state;
+    use_sts();
+    put(".aws/credentials", "[default]\naws_access_key_id = A\naws_secret_access_key = s3cr3t\n");
+    make();
+    source_is("web identity " ROLE);
+    set("AWS_PROFILE", "default");
+    make();
+    source_is("profile default");
+    put(".aws/credentials", "[default]\nregion = x\n");
+    make();
+    source_is("web identity " ROLE);
+}
+
 static void a_session_without_a_name_gets_one(void **state)
 {
     (void)state;
@@ -442,7 +498,7 @@ static void the_token_is_read_again_each_time(void **state)
     make();
     gives("A s3cr3t&A s3cr3t/A==");
     put("token", "s3cr3t-2");
-    hfc_aws_creds_refused(creds);
+    refuse();
     assert_null(hfc_aws_creds_now(creds));
     gives("B s3cr3t&B s3cr3t/B==");
     assert_non_null(strstr(peer_request(&peer, 1)->body, "&WebIdentityToken=s3cr3t-2"));
@@ -455,24 +511,24 @@ static void web_identity_is_checked_before_it_is_used(void **state)
     set("AWS_ROLE_ARN", "");
     make();
     source_is("web identity");
-    refuses(LOOKED_AT_PROFILE
+    refuses(LOOKED_AT_ENV
             "web identity: AWS_WEB_IDENTITY_TOKEN_FILE is set, but AWS_ROLE_ARN is not");
     set("AWS_ROLE_ARN", ROLE);
     set("AWS_ENDPOINT_URL_STS", "");
     make();
-    refuses(LOOKED_AT_PROFILE "web identity " ROLE
-                              ": AWS_REGION is not set, and STS is asked in a region");
+    refuses(LOOKED_AT_ENV "web identity " ROLE
+                          ": AWS_REGION is not set, and STS is asked in a region");
     set("AWS_REGION", "evil.example/");
     make();
-    refuses(LOOKED_AT_PROFILE "web identity " ROLE ": AWS_REGION is no name of a region");
+    refuses(LOOKED_AT_ENV "web identity " ROLE ": AWS_REGION is no name of a region");
     set("AWS_ENDPOINT_URL_STS", "file:///x");
     make();
-    refuses(LOOKED_AT_PROFILE "web identity " ROLE ": endpoint of STS: URL: it has to be http or "
-                              "https, short, without a query");
+    refuses(LOOKED_AT_ENV "web identity " ROLE ": endpoint of STS: URL: it has to be http or "
+                          "https, short, without a query");
     set("AWS_ENDPOINT_URL_STS", "nonsense");
     make();
-    refuses(LOOKED_AT_PROFILE "web identity " ROLE ": endpoint of STS: URL: it has to begin with "
-                              "http://, https:// or file://");
+    refuses(LOOKED_AT_ENV "web identity " ROLE ": endpoint of STS: URL: it has to begin with "
+                          "http://, https:// or file://");
 }
 
 static void sts_is_asked_in_the_region(void **state)
@@ -491,7 +547,7 @@ static void sts_is_asked_in_the_region(void **state)
     assert_string_equal(creds->url, "https://sts.example");
 }
 
-#define FROM_STS LOOKED_AT_PROFILE "web identity " ROLE ": "
+#define FROM_STS LOOKED_AT_ENV "web identity " ROLE ": "
 
 static void a_token_file_that_is_wrong_is_named(void **state)
 {
@@ -599,7 +655,7 @@ static void a_request_has_its_limit(void **state)
     memset(role, 'x', sizeof(role) - 1);
     set("AWS_ROLE_ARN", role);
     make();
-    refuses_like(LOOKED_AT_PROFILE "web identity xxx", "x: the request gets too long");
+    refuses_like(LOOKED_AT_ENV "web identity xxx", "x: the request gets too long");
 }
 
 static void passing_troubles_of_sts_are_tried_again(void **state)
@@ -612,7 +668,7 @@ static void passing_troubles_of_sts_are_tried_again(void **state)
     sts_reply("A", 3600);
     make();
     gives("A s3cr3t&A s3cr3t/A==");
-    hfc_aws_creds_refused(creds);
+    refuse();
     for (int i = 0; i < 4; i++)
         peer_reply(&peer, 500, "Retry-After: 0\r\n", "s3cr3t");
     refuses(FROM_STS "tried 4 times: it answered with status 500");
@@ -677,7 +733,7 @@ static void the_agents_token_is_sent(void **state)
     make();
     gives("B s3cr3t-B s3cr3t+B");
     put("token", "s3cr3t-2");
-    hfc_aws_creds_refused(creds);
+    refuse();
     gives("C s3cr3t-C s3cr3t+C");
     assert_string_equal(peer_header(peer_request(&peer, 1), "Authorization", value, sizeof(value)),
                         "s3cr3t-1");
@@ -685,7 +741,7 @@ static void the_agents_token_is_sent(void **state)
                         "s3cr3t-2");
 }
 
-#define FROM_CONTAINER LOOKED_AT_WEB "container: "
+#define FROM_CONTAINER LOOKED_AT_PROFILE "container: "
 
 static void an_agents_token_is_one_line(void **state)
 {
@@ -898,7 +954,7 @@ static void the_instance_is_tried_twice(void **state)
     json_reply("A", 3600);
     make();
     gives("A s3cr3t-A s3cr3t+A");
-    hfc_aws_creds_refused(creds);
+    refuse();
     peer_reply(&peer, 500, "Retry-After: 0\r\n", "");
     peer_reply(&peer, 500, "Retry-After: 0\r\n", "");
     refuses(FROM_IMDS "tried 2 times: it answered with status 500");
@@ -1105,7 +1161,7 @@ static void keys_that_are_handed_out_again_are_not_asked_for_all_the_time(void *
     assert_int_equal(peer_count(&peer, &peer.n_requests), 1);
 }
 
-static void refused_keys_are_not_given_again(void **state)
+static void refused_keys_are_not_given_again_but_fixed_ones_are(void **state)
 {
     (void)state;
     use_container();
@@ -1114,7 +1170,7 @@ static void refused_keys_are_not_given_again(void **state)
     json_reply("B", 3600);
     make();
     gives("A s3cr3t-A s3cr3t+A");
-    hfc_aws_creds_refused(creds);
+    refuse();
     refuses(FROM_CONTAINER "it answered with status 404: gone");
     assert_null(hfc_aws_creds_now(creds));
     gives("B s3cr3t-B s3cr3t+B");
@@ -1123,8 +1179,93 @@ static void refused_keys_are_not_given_again(void **state)
     set("AWS_SECRET_ACCESS_KEY", "s3cr3t");
     make();
     gives("A s3cr3t -");
-    hfc_aws_creds_refused(creds);
-    refuses("no AWS credentials: environment: the server refused these keys as expired");
+    assert_false(hfc_aws_creds_refused(creds, hfc_aws_creds_generation(creds), true));
+    assert_false(hfc_aws_creds_refused(creds, hfc_aws_creds_generation(creds), false));
+    gives("A s3cr3t -");
+}
+
+static void a_refusal_counts_for_the_keys_it_was_about(void **state)
+{
+    (void)state;
+    use_container();
+    json_reply("A", 3600);
+    json_reply("B", 3600);
+    make();
+    assert_false(hfc_aws_creds_refused(creds, hfc_aws_creds_generation(creds), true));
+    gives("A s3cr3t-A s3cr3t+A");
+    unsigned generation = hfc_aws_creds_generation(creds);
+    refuse();
+    gives("B s3cr3t-B s3cr3t+B");
+    assert_true(hfc_aws_creds_refused(creds, generation, true));
+    gives("B s3cr3t-B s3cr3t+B");
+    assert_int_equal(peer_count(&peer, &peer.n_requests), 2);
+}
+
+static void a_refusal_without_a_word_counts_for_keys_that_expire(void **state)
+{
+    (void)state;
+    use_container();
+    peer_reply(&peer, 200, "",
+               "{\"AccessKeyId\": \"A\", \"SecretAccessKey\": \"s3cr3t\", \"Token\": \"s3cr3t\"}");
+    make();
+    gives("A s3cr3t s3cr3t");
+    assert_false(hfc_aws_creds_refused(creds, hfc_aws_creds_generation(creds), false));
+    gives("A s3cr3t s3cr3t");
+    refuse();
+    json_reply("B", 3600);
+    gives("B s3cr3t-B s3cr3t+B");
+    assert_true(hfc_aws_creds_refused(creds, hfc_aws_creds_generation(creds), false));
+    assert_null(hfc_aws_creds_now(creds));
+}
+
+/* The service's clock is right, and this machine's is two hours ahead, then two hours behind. */
+static void the_end_of_keys_is_a_time_of_the_services_clock(void **state)
+{
+    char text[1000], date[64], when[32];
+
+    (void)state;
+    use_container();
+    for (int i = 0; i < 2; i++) {
+        time_t t = time(NULL);
+        struct tm tm;
+        (void)strftime(date, sizeof(date), "Date: %a, %d %b %Y %H:%M:%S GMT\r\n",
+                       gmtime_r(&t, &tm));
+        iso(when, 3600);
+        (void)snprintf(text, sizeof(text),
+                       "{\"AccessKeyId\": \"A\", \"SecretAccessKey\": \"s3cr3t\", "
+                       "\"Token\": \"s3cr3t\", \"Expiration\": \"%s\"}",
+                       when);
+        peer_reply(&peer, 200, date, text);
+        ahead = i == 0 ? 7200 : -7200;
+        make();
+        gives("A s3cr3t s3cr3t");
+        assert_in_range(creds->timer.due - hfc_now_ms(), 3200 * 1000, 3300 * 1000);
+        ahead += 3700;
+        assert_null(hfc_aws_creds_now(creds));
+        ahead = 0;
+    }
+}
+
+static void no_secret_stays_behind(void **state)
+{
+    (void)state;
+    drop();
+    use_container();
+    for (int i = 0; i < 2; i++) {
+        unsigned before = secrets();
+        if (i == 1) {
+            set("AWS_CONTAINER_CREDENTIALS_FULL_URI", "");
+            use_sts();
+            sts_reply("A", 3600);
+        } else {
+            json_reply("A", 3600);
+        }
+        make();
+        gives(i == 0 ? "A s3cr3t-A s3cr3t+A" : "A s3cr3t&A s3cr3t/A==");
+        assert_true(secrets() > before);
+        drop();
+        assert_int_equal(secrets(), before);
+    }
 }
 
 static void who_asks_again_and_again_gets_slower_answers(void **state)
@@ -1227,7 +1368,7 @@ static void who_is_told_may_ask_again_or_make_others_go(void **state)
     assert_string_equal(first.keys, "");
     run_until(&again.over);
     assert_string_equal(again.keys, "A s3cr3t-A s3cr3t+A");
-    hfc_aws_creds_refused(creds);
+    refuse();
     json_reply("B", 3600);
     ask(&a[0]);
     ask(&a[1]);
@@ -1284,6 +1425,7 @@ int main(void)
         TEST(each_source_that_was_looked_at_is_named),
         TEST(web_identity_asks_sts),
         TEST(a_profile_may_have_a_web_identity),
+        TEST(web_identity_comes_before_the_default_profile_but_not_before_a_named_one),
         TEST(a_session_without_a_name_gets_one),
         TEST(the_token_is_read_again_each_time),
         TEST(web_identity_is_checked_before_it_is_used),
@@ -1310,7 +1452,11 @@ int main(void)
         TEST(everybody_waits_when_the_old_ones_have_expired),
         TEST(a_renewal_that_fails_is_tried_again_with_the_old_ones_in_use),
         TEST(keys_that_are_handed_out_again_are_not_asked_for_all_the_time),
-        TEST(refused_keys_are_not_given_again),
+        TEST(refused_keys_are_not_given_again_but_fixed_ones_are),
+        TEST(a_refusal_counts_for_the_keys_it_was_about),
+        TEST(a_refusal_without_a_word_counts_for_keys_that_expire),
+        TEST(the_end_of_keys_is_a_time_of_the_services_clock),
+        TEST(no_secret_stays_behind),
         TEST(who_asks_again_and_again_gets_slower_answers),
         TEST(it_may_be_freed_by_who_waited),
         TEST(it_may_be_freed_while_it_fetches),

@@ -618,10 +618,26 @@ static void a_head_refused_without_a_word_may_be_expired_keys(void **state)
     peer_stop(&keeper);
 }
 
+static void a_refusal_does_not_end_the_use_of_fixed_keys(void **state)
+{
+    (void)state;
+    peer_reply(&peer, 400, "", "");
+    head("k");
+    fails(EINVAL, "HEAD s3://bkt/pre/k: 400 bad request");
+    answer_error(400, "ExpiredToken");
+    get(0, 0);
+    fails(EACCES, "400 ExpiredToken");
+    assert_int_equal(requests(), 2);
+    answer_head("1");
+    head("k");
+    succeeds();
+}
+
 static void refuse_on_log(void *ctx, const char *line)
 {
     on_log(ctx, line);
-    hfc_aws_creds_refused(((struct hfc_s3 *)store)->creds);
+    struct hfc_aws_creds *creds = ((struct hfc_s3 *)store)->creds;
+    assert_true(hfc_aws_creds_refused(creds, hfc_aws_creds_generation(creds), true));
 }
 
 static void keys_that_run_out_between_two_tries_are_waited_for(void **state)
@@ -1163,6 +1179,29 @@ static void nobody_has_to_listen_to_the_log(void **state)
     assert_int_equal(seen.log.len, 0);
 }
 
+/* Cut after two of four bytes: the rest is asked for. */
+static void a_weak_etag_is_no_condition_but_is_compared(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        peer_say(&peer, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nETag: W/\"e1\"\r\n\r\nab",
+                 PEER_FIN);
+        peer_say(&peer,
+                 i == 0 ? "HTTP/1.1 206 OK\r\nContent-Length: 2\r\nETag: W/\"e1\"\r\n"
+                          "Content-Range: bytes 2-3/4\r\n\r\ncd"
+                        : "HTTP/1.1 206 OK\r\nContent-Length: 2\r\nETag: W/\"e2\"\r\n"
+                          "Content-Range: bytes 2-3/4\r\n\r\ncd",
+                 PEER_KEEP);
+        get(0, 0);
+        if (i == 0)
+            succeeds();
+        else
+            fails(ESTALE, "the object has changed");
+        assert_header(2 * (unsigned)i + 1, "Range", "bytes=2-");
+        assert_header(2 * (unsigned)i + 1, "If-Match", NULL);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -1195,6 +1234,7 @@ int main(void)
         TEST(keys_are_waited_for_and_fetched_once),
         TEST(expired_keys_are_renewed_once),
         TEST(a_head_refused_without_a_word_may_be_expired_keys),
+        TEST(a_refusal_does_not_end_the_use_of_fixed_keys),
         TEST(keys_that_run_out_between_two_tries_are_waited_for),
         TEST(no_keys_at_all_is_told),
         TEST(keys_that_can_not_be_fetched_are_told),
@@ -1222,6 +1262,7 @@ int main(void)
         TEST(the_end_of_an_operation_may_close_the_store),
         TEST(a_resume_without_need_does_no_harm),
         TEST(nobody_has_to_listen_to_the_log),
+        TEST(a_weak_etag_is_no_condition_but_is_compared),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

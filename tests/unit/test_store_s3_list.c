@@ -101,6 +101,19 @@ static void bad_page(const char *more, const char *items, const char *why)
     assert_items("");
 }
 
+static void an_object_without_an_etag_is_passed_over(void **state)
+{
+    (void)state;
+    answer_list("",
+                ITEM("pre/a", "e", "1") "<Contents><Key>pre/b</Key><Size>1</Size></Contents>" ITEM(
+                    "pre/c", "", "1") ITEM("pre/d", "e", "1"));
+    list("");
+    succeeds();
+    assert_items("a|e|1|1704164645;d|e|1|1704164645;");
+    assert_logged("LIST b: passed over, it has no usable ETag");
+    assert_logged("LIST c: passed over, it has no usable ETag");
+}
+
 static void pages_that_make_no_sense_are_refused(void **state)
 {
     static char large[8000];
@@ -110,7 +123,6 @@ static void pages_that_make_no_sense_are_refused(void **state)
     bad_page("", ITEM("pre/b", "e", "1") ITEM("pre/b", "e", "1"), "out of order");
     bad_page("", ITEM("pre/b", "e", "1") ITEM("other/a", "e", "1"), "without the prefix");
     bad_page("", ITEM("pre/b", "e", "x"), "unreadable entry");
-    bad_page("", ITEM("pre/b", "", "1"), "unreadable entry");
     bad_page("", ITEM("", "e", "1"), "unreadable entry");
     bad_page(ENCODED, ITEM("pre/%zz", "e", "1"), "unreadable entry");
     bad_page("<IsTruncated>true</IsTruncated>", ITEM("pre/b", "e", "1"), "without saying where");
@@ -343,6 +355,68 @@ static void uploads_that_make_no_sense_are_refused(void **state)
     fails(EBADMSG, "the list's pages get no further");
 }
 
+/* Uploads of one key, whose ids come in a circle; `key` also goes back once. */
+static const char *circle_keys[2];
+
+static void answer_circle(void *ctx, const struct peer_request *r, struct peer_answer *answer)
+{
+    static unsigned n;
+    char text[600];
+
+    (void)ctx;
+    (void)r;
+    n++;
+    (void)snprintf(text, sizeof(text),
+                   "<ListMultipartUploadsResult><IsTruncated>true</IsTruncated>"
+                   "<NextKeyMarker>%s</NextKeyMarker><NextUploadIdMarker>%u</NextUploadIdMarker>"
+                   "<Upload><Key>pre/a</Key><UploadId>%u</UploadId></Upload>"
+                   "</ListMultipartUploadsResult>",
+                   circle_keys[n % 2], n % 2, n % 2);
+    answer->bytes = peer_format(200, "", text);
+    answer->owned = true;
+}
+
+static void uploads_that_go_in_a_circle_come_to_an_end(void **state)
+{
+    (void)state;
+    peer.handler = answer_circle;
+    circle_keys[0] = circle_keys[1] = "pre/a";
+    uploads();
+    fails(EBADMSG, "the list's pages get no further");
+    assert_in_range(requests(), 1000, 1010);
+    unsigned before = requests();
+    circle_keys[1] = "pre/b";
+    uploads();
+    fails(EBADMSG, "the list's pages get no further");
+    assert_in_range(requests() - before, 2, 10);
+}
+
+static void a_page_of_a_thousand_uploads_with_long_keys_fits(void **state)
+{
+    enum { KEYS = 1000 };
+    char *text = malloc(KEYS * 3300 + 1000);
+    size_t n = 0;
+
+    (void)state;
+    assert_non_null(text);
+    reopen("s3://bkt");
+    n += (size_t)sprintf(text, "<ListMultipartUploadsResult>" ENCODED);
+    for (int i = 0; i < KEYS; i++) {
+        n += (size_t)sprintf(text + n, "<Upload><Key>a%03d", i);
+        for (int c = 0; c < 1020; c++)
+            n += (size_t)sprintf(text + n, "%%25");
+        n += (size_t)sprintf(text + n, "</Key><UploadId>u</UploadId></Upload>");
+    }
+    (void)sprintf(text + n, "</ListMultipartUploadsResult>");
+    peer_reply(&peer, 200, "", text);
+    free(text);
+    hfc_buf_free(&seen.items);
+    hfc_buf_init(&seen.items, 4 << 20);
+    uploads();
+    succeeds();
+    assert_int_equal(seen.items.len, KEYS * (1024 + 5));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -363,6 +437,9 @@ int main(void)
         TEST(parts_that_make_no_sense_are_refused),
         TEST(uploads_are_listed_page_by_page),
         TEST(uploads_that_make_no_sense_are_refused),
+        TEST(an_object_without_an_etag_is_passed_over),
+        TEST(uploads_that_go_in_a_circle_come_to_an_end),
+        TEST(a_page_of_a_thousand_uploads_with_long_keys_fits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -144,12 +144,6 @@ static void bytes_that_arrived_wrong_are_sent_again_and_then_told(void **state)
         assert_int_equal(requests(), 4 * i + 4);
     }
     for (unsigned n = 0; n < 4; n++)
-        peer_reply(
-            &peer, 200,
-            HEADERS "x-amz-checksum-sha256: 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\r\n", "");
-    put(&p);
-    fails(EBADMSG, "the server has stored other bytes");
-    for (unsigned n = 0; n < 4; n++)
         peer_reply(&peer, 200, "", "");
     put(&p);
     fails(EBADMSG, "no usable ETag");
@@ -157,6 +151,118 @@ static void bytes_that_arrived_wrong_are_sent_again_and_then_told(void **state)
     peer_reply(&peer, 200, HEADERS "x-amz-checksum-sha256: abc-2\r\n", "");
     put(&p);
     succeeds();
+}
+
+/* A source that gives `give` bytes and then what `ends` says; it can't go back if `once`. */
+static struct {
+    uint64_t give;
+    ssize_t ends;
+    bool once, used;
+    unsigned reads;
+} source;
+
+static ssize_t read_source(void *ctx, uint64_t offset, void *to, size_t n)
+{
+    (void)ctx;
+    source.reads++;
+    if (offset == 0 && source.once && source.used)
+        return HFC_READ_STOP;
+    source.used = true;
+    if (seen.cancel) {
+        seen.cancel = false;
+        hfc_store_cancel(seen.op);
+    }
+    if (offset >= source.give) {
+        ssize_t ends = source.ends;
+        if (ends == HFC_READ_PAUSE) {
+            source.give = UINT64_MAX;
+            hfc_timer_start(loop, &resuming, 0, resume_op, NULL);
+        }
+        return ends;
+    }
+    n = n < 1000 ? n : 1000;
+    if (n > source.give - offset)
+        n = (size_t)(source.give - offset);
+    memset(to, 'x', n);
+    return (ssize_t)n;
+}
+
+static struct hfc_put from_source(uint64_t give, ssize_t ends, bool with_hash)
+{
+    static uint8_t any[HFC_SHA256_SIZE];
+
+    memset(&source, 0, sizeof(source));
+    source.give = give;
+    source.ends = ends;
+    return (struct hfc_put){
+        .key = "k", .body = {.read = read_source, .size = 5000, .sha256 = with_hash ? any : NULL}};
+}
+
+#define SPOILED HEADERS "x-amz-checksum-sha256: 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\r\n"
+
+static void an_object_with_wrong_bytes_is_deleted_and_put_again(void **state)
+{
+    struct hfc_put p = hello_put(true);
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        peer_reply(&peer, 200, SPOILED, "");
+        peer_reply(&peer, 204, "", "");
+    }
+    put(&p);
+    fails(EBADMSG, "PUT s3://bkt/pre/k: the server has stored other bytes");
+    assert_int_equal(requests(), 6);
+    assert_request(5, "DELETE", "/bkt/pre/k");
+    p.condition = HFC_IF_ABSENT;
+    peer_reply(&peer, 200, SPOILED, "");
+    answer_error(404, "NoSuchKey");
+    peer_reply(&peer, 200, HEADERS, "");
+    put(&p);
+    succeeds();
+    assert_request(7, "DELETE", "/bkt/pre/k");
+    assert_header(7, "Content-Length", NULL);
+    assert_header(8, "If-None-Match", "*");
+    assert_body(8, "hello");
+}
+
+static void a_wrong_object_that_stays_is_not_mistaken_for_somebodys(void **state)
+{
+    struct hfc_put p = hello_put(true);
+
+    (void)state;
+    p.condition = HFC_IF_ABSENT;
+    peer_reply(&peer, 200, SPOILED, "");
+    answer_error(403, "AccessDenied");
+    put(&p);
+    fails(EBADMSG, "the server has stored other bytes");
+    assert_int_equal(requests(), 2);
+    assert_logged("a wrong object stays: DELETE s3://bkt/pre/k: 403 AccessDenied");
+    p.condition = HFC_IF_MATCH;
+    p.if_match = "e0";
+    peer_reply(&peer, 200, SPOILED, "");
+    peer_reply(&peer, 204, "", "");
+    put(&p);
+    fails(EBADMSG, "the server has stored other bytes");
+    assert_int_equal(requests(), 4);
+    struct hfc_put once = from_source(5000, 0, true);
+    source.once = true;
+    peer_reply(&peer, 200, SPOILED, "");
+    peer_reply(&peer, 204, "", "");
+    put(&once);
+    fails(EBADMSG, "the server has stored other bytes");
+}
+
+static void a_part_with_wrong_bytes_is_put_again(void **state)
+{
+    struct hfc_body body = hello(true);
+
+    (void)state;
+    peer_reply(&peer, 200, SPOILED, "");
+    peer_reply(&peer, 200, HEADERS, "");
+    fresh();
+    seen.op = hfc_store_put_part(store, "k", "u", 1, 0, &body, on_done, NULL);
+    succeeds();
+    assert_request(1, "PUT", "/bkt/pre/k?partNumber=1&uploadId=u");
 }
 
 static void conditions_of_a_put(void **state)
@@ -315,51 +421,6 @@ static void what_can_not_be_put_is_refused_without_a_request(void **state)
     hfc_store_complete(store, "", "u", NULL, 1, some_meta(), on_done, NULL);
     fails(EINVAL, "an empty key");
     assert_int_equal(requests(), 0);
-}
-
-/* A source that gives `give` bytes and then what `ends` says; it can't go back if `once`. */
-static struct {
-    uint64_t give;
-    ssize_t ends;
-    bool once, used;
-    unsigned reads;
-} source;
-
-static ssize_t read_source(void *ctx, uint64_t offset, void *to, size_t n)
-{
-    (void)ctx;
-    source.reads++;
-    if (offset == 0 && source.once && source.used)
-        return HFC_READ_STOP;
-    source.used = true;
-    if (seen.cancel) {
-        seen.cancel = false;
-        hfc_store_cancel(seen.op);
-    }
-    if (offset >= source.give) {
-        ssize_t ends = source.ends;
-        if (ends == HFC_READ_PAUSE) {
-            source.give = UINT64_MAX;
-            hfc_timer_start(loop, &resuming, 0, resume_op, NULL);
-        }
-        return ends;
-    }
-    n = n < 1000 ? n : 1000;
-    if (n > source.give - offset)
-        n = (size_t)(source.give - offset);
-    memset(to, 'x', n);
-    return (ssize_t)n;
-}
-
-static struct hfc_put from_source(uint64_t give, ssize_t ends, bool with_hash)
-{
-    static uint8_t any[HFC_SHA256_SIZE];
-
-    memset(&source, 0, sizeof(source));
-    source.give = give;
-    source.ends = ends;
-    return (struct hfc_put){
-        .key = "k", .body = {.read = read_source, .size = 5000, .sha256 = with_hash ? any : NULL}};
 }
 
 static void a_source_may_pause(void **state)
@@ -574,13 +635,16 @@ static void ten_thousand_parts_fit(void **state)
     fails(EINVAL, "the upload's id");
 }
 
-static void a_composite_checksum_that_differs_is_told(void **state)
+static void an_object_of_other_parts_is_deleted_and_told(void **state)
 {
     (void)state;
     answer_completed("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=-3");
+    peer_reply(&peer, 204, "", "");
     complete();
-    fails(EBADMSG, "other parts together");
+    fails(EBADMSG, "COMPLETE UPLOAD s3://bkt/pre/k: the server has put other parts together");
+    assert_request(1, "DELETE", "/bkt/pre/k");
     answer_completed("x-3");
+    answer_error(403, "AccessDenied");
     complete();
     fails(EBADMSG, "other parts together");
     answer_completed("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
@@ -610,6 +674,63 @@ static void a_200_may_carry_an_error(void **state)
     fails(EINVAL, "200 InvalidPart");
 }
 
+/* What a HEAD finds out about what has been put together. */
+static void answer_completed_object(const char *length, const char *checksum)
+{
+    char more[600];
+
+    (void)snprintf(more, sizeof(more), META "x-amz-checksum-sha256: %s-3\r\n", checksum);
+    answer_found(length, more);
+}
+
+/* A server without checksums; its clock says 03:05:45 while the object is from 03:04:05. */
+static void answer_dated(const char *date)
+{
+    char more[600];
+
+    (void)snprintf(more, sizeof(more), META "Date: Tue, 02 Jan 2024 %s GMT\r\n", date);
+    answer_found("33", more);
+}
+
+static void without_a_checksum_an_old_object_is_not_the_uploads(void **state)
+{
+    static const struct {
+        const char *date;
+        bool good;
+    } cases[] = {{"03:04:05", true}, {"03:05:00", true}, {"03:06:00", false}, {"03:00:00", true}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        answer_error(500, "InternalError");
+        answer_error(404, "NoSuchUpload");
+        answer_dated(cases[i].date);
+        complete();
+        if (cases[i].good)
+            succeeds();
+        else
+            fails(ENOENT, "404 NoSuchUpload");
+    }
+    /* Without a Date our own clock has to do. */
+    answer_error(500, "InternalError");
+    answer_error(404, "NoSuchUpload");
+    answer_found("33", META);
+    complete();
+    fails(ENOENT, "404 NoSuchUpload");
+}
+
+static void an_object_of_other_parts_is_not_the_uploads(void **state)
+{
+    (void)state;
+    answer_error(500, "InternalError");
+    answer_error(404, "NoSuchUpload");
+    answer_found("33", META "Date: Tue, 02 Jan 2024 03:04:05 GMT\r\n"
+                            "x-amz-checksum-sha256: "
+                            "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=-3\r\n");
+    complete();
+    fails(ENOENT, "404 NoSuchUpload");
+    assert_header(2, "x-amz-checksum-mode", "ENABLED");
+}
+
 static void a_complete_that_was_done_though_it_looked_otherwise_is_success(void **state)
 {
     (void)state;
@@ -625,7 +746,7 @@ static void a_complete_that_was_done_though_it_looked_otherwise_is_success(void 
         if (i == 4)
             peer_reply(&peer, 200, "", "<CompleteMultipartUploadResult/>");
         answer_error(404, "NoSuchUpload");
-        answer_found("33", META);
+        answer_completed_object("33", composite());
         complete();
         succeeds();
         assert_string_equal(seen.object.etag, "e1");
@@ -639,7 +760,7 @@ static void a_complete_whose_answers_were_all_lost_is_looked_for(void **state)
     (void)state;
     for (int i = 0; i < 4; i++)
         answer_error(500, "InternalError");
-    answer_found("33", META);
+    answer_completed_object("33", composite());
     complete();
     succeeds();
     for (int i = 0; i < 4; i++)
@@ -737,8 +858,10 @@ static void a_copy_of_other_bytes_or_another_version_is_told(void **state)
     peer_reply(&peer, 200, "",
                COPIED("<ChecksumSHA256>47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
                       "</ChecksumSHA256>"));
+    peer_reply(&peer, 204, "", "");
     copy(5);
-    fails(EBADMSG, "other bytes than its digest says");
+    fails(EBADMSG, "COPY s3://bkt/pre/k: the source has other bytes than its digest says");
+    assert_request(1, "DELETE", "/bkt/pre/k");
     answer_error(412, "PreconditionFailed");
     copy(5);
     fails(ESTALE, "the source has changed");
@@ -768,33 +891,33 @@ static void a_copy_is_tried_again(void **state)
     "</ChecksumSHA256></CopyPartResult>"
 #define GIB (UINT64_C(1) << 30)
 
-static void more_than_5_gib_are_copied_in_parts(void **state)
+static void more_than_512_mib_are_copied_in_parts(void **state)
 {
     (void)state;
     peer_reply(&peer, 200, "", COPIED(""));
-    copy(5 * GIB);
+    copy(GIB / 2);
     succeeds();
     assert_int_equal(requests(), 1);
     peer_reply(&peer, 200, "", CREATED);
     for (int i = 0; i < 6; i++)
         peer_reply(&peer, 200, "", PART_COPIED);
     answer_completed("");
-    copy(5 * GIB + 1);
+    copy(5 * GIB / 2 + 1);
     succeeds();
     assert_request(1, "POST", "/bkt/pre/k?uploads=");
     assert_header(1, "x-amz-meta-hfcache-sha256", HELLO_HEX);
     assert_request(2, "PUT", "/bkt/pre/k?partNumber=1&uploadId=U");
     assert_header(2, "x-amz-copy-source", "/bkt/pre/a%20b/%C3%BC%2B");
     assert_header(2, "x-amz-copy-source-if-match", "\"e0\"");
-    assert_header(2, "x-amz-copy-source-range", "bytes=0-1073741823");
-    assert_header(3, "x-amz-copy-source-range", "bytes=1073741824-2147483647");
+    assert_header(2, "x-amz-copy-source-range", "bytes=0-536870911");
+    assert_header(3, "x-amz-copy-source-range", "bytes=536870912-1073741823");
     assert_request(7, "PUT", "/bkt/pre/k?partNumber=6&uploadId=U");
-    assert_header(7, "x-amz-copy-source-range", "bytes=5368709120-5368709120");
+    assert_header(7, "x-amz-copy-source-range", "bytes=2684354560-2684354560");
     assert_request(8, "POST", "/bkt/pre/k?uploadId=U");
     assert_non_null(strstr(peer_request(&peer, 8)->body, "<PartNumber>6</PartNumber>"));
     assert_non_null(strstr(peer_request(&peer, 8)->body, HELLO_BASE64));
     assert_int_equal(requests(), 9);
-    assert_true(seen.object.size == 5 * GIB + 1);
+    assert_true(seen.object.size == 5 * GIB / 2 + 1);
     assert_string_equal(seen.object.etag, "m-3");
     assert_string_equal(seen.upload_id, "");
 }
@@ -803,7 +926,7 @@ static void a_copy_in_parts_that_fails_is_aborted(void **state)
 {
     (void)state;
     answer_error(403, "AccessDenied");
-    copy(6 * GIB);
+    copy(3 * GIB);
     fails(EACCES, "COPY s3://bkt/pre/k: 403");
     assert_int_equal(requests(), 1);
     peer_reply(&peer, 200, "", CREATED);
@@ -812,7 +935,7 @@ static void a_copy_in_parts_that_fails_is_aborted(void **state)
     peer_reply(&peer, 200, "", PART_COPIED);
     answer_error(412, "PreconditionFailed");
     peer_reply(&peer, 204, "", "");
-    copy(6 * GIB);
+    copy(3 * GIB);
     fails(ESTALE, "the source has changed");
     assert_request(requests() - 1, "DELETE", "/bkt/pre/k?uploadId=U");
     peer_reply(&peer, 200, "", CREATED);
@@ -820,13 +943,13 @@ static void a_copy_in_parts_that_fails_is_aborted(void **state)
         peer_reply(&peer, 200, "", PART_COPIED);
     answer_error(400, "InvalidPart");
     answer_error(404, "NoSuchUpload");
-    copy(6 * GIB);
+    copy(3 * GIB);
     fails(EINVAL, "400 InvalidPart");
     assert_request(requests() - 1, "DELETE", "/bkt/pre/k?uploadId=U");
     peer_reply(&peer, 200, "", CREATED);
     answer_error(200, "AccessDenied");
     peer_reply(&peer, 204, "", "");
-    copy(6 * GIB);
+    copy(3 * GIB);
     fails(EINVAL, "200 AccessDenied");
     assert_request(requests() - 1, "DELETE", "/bkt/pre/k?uploadId=U");
 }
@@ -837,7 +960,7 @@ static void a_copy_in_parts_that_is_cancelled_is_aborted_too(void **state)
     peer_reply(&peer, 200, "", CREATED);
     peer_script(&peer, (struct peer_answer){.bytes = "", .wait = true, .then = PEER_FIN});
     peer_reply(&peer, 204, "", "");
-    copy(6 * GIB);
+    copy(3 * GIB);
     wait_for_requests(2);
     hfc_store_cancel(seen.op);
     fails(ECANCELED, "k");
@@ -851,11 +974,23 @@ static void a_copy_in_parts_that_is_cancelled_is_aborted_too(void **state)
 static void no_object_is_that_large(void **state)
 {
     (void)state;
-    copy(GIB * 10001);
+    copy(GIB * 40001);
     fails(EINVAL, "no object can be that large");
     copy(UINT64_MAX);
     fails(EINVAL, "no object can be that large");
     assert_int_equal(requests(), 0);
+}
+
+/* Ten thousand of 512 MiB would not do. */
+static void a_huge_object_is_copied_in_larger_parts(void **state)
+{
+    (void)state;
+    peer_reply(&peer, 200, "", CREATED);
+    answer_error(403, "AccessDenied");
+    peer_reply(&peer, 204, "", "");
+    copy(GIB * 5000 + 1);
+    fails(EACCES, "COPY s3://bkt/pre/k: 403");
+    assert_header(1, "x-amz-copy-source-range", "bytes=0-1073741823");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -882,7 +1017,7 @@ int main(void)
         TEST(a_part_is_put_with_its_checksum),
         TEST(an_upload_is_completed_with_all_it_knows),
         TEST(ten_thousand_parts_fit),
-        TEST(a_composite_checksum_that_differs_is_told),
+        TEST(an_object_of_other_parts_is_deleted_and_told),
         TEST(a_200_may_carry_an_error),
         TEST(a_complete_that_was_done_though_it_looked_otherwise_is_success),
         TEST(a_complete_whose_answers_were_all_lost_is_looked_for),
@@ -892,10 +1027,16 @@ int main(void)
         TEST(an_object_is_copied_with_new_metadata),
         TEST(a_copy_of_other_bytes_or_another_version_is_told),
         TEST(a_copy_is_tried_again),
-        TEST(more_than_5_gib_are_copied_in_parts),
+        TEST(more_than_512_mib_are_copied_in_parts),
         TEST(a_copy_in_parts_that_fails_is_aborted),
         TEST(a_copy_in_parts_that_is_cancelled_is_aborted_too),
         TEST(no_object_is_that_large),
+        TEST(an_object_with_wrong_bytes_is_deleted_and_put_again),
+        TEST(a_wrong_object_that_stays_is_not_mistaken_for_somebodys),
+        TEST(a_part_with_wrong_bytes_is_put_again),
+        TEST(without_a_checksum_an_old_object_is_not_the_uploads),
+        TEST(an_object_of_other_parts_is_not_the_uploads),
+        TEST(a_huge_object_is_copied_in_larger_parts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
