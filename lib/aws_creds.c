@@ -16,6 +16,7 @@
 
 enum {
     RENEW_AHEAD = 300,          /* seconds */
+    OFFSET_IGNORED = 60,        /* seconds between two clocks */
     RENEW_RETRY_MS = 1000,      /* doubles with each failure ... */
     RENEW_RETRY_MAX_MS = 60000, /* ... up to here */
     WAITED_RETRY_MS = 50,       /* the same while somebody waits */
@@ -49,14 +50,13 @@ static void fetch(void *ctx)
 {
     struct hfc_aws_creds *c = ctx;
 
-    assert(!c->fetching);
+    /* Fixed keys are always usable, so nobody waits for others. */
+    assert(!c->fetching && (c->source == NULL || c->source->fetch != NULL));
     c->fetching = true;
     if (c->broken[0] != '\0')
         hfc_creds_failed(c, "%s", c->broken);
     else if (c->source == NULL)
         hfc_creds_failed(c, "none");
-    else if (c->source->fetch == NULL)
-        hfc_creds_failed(c, "the server refused these keys as expired");
     else
         c->source->fetch(c);
 }
@@ -130,10 +130,19 @@ static void end_fetch(struct hfc_aws_creds *c)
     hfc_buf_free(&c->request.url);
 }
 
+/* The end is a time of the service's clock. Where ours is off, it is kept as a time of ours: a Date
+ * that is a little late changes nothing. */
+static void correct_end(struct hfc_aws_creds *c)
+{
+    if (c->next->expires != 0 && llabs((long long)c->clock_offset) > OFFSET_IGNORED)
+        c->next->expires -= c->clock_offset;
+}
+
 void hfc_creds_got(struct hfc_aws_creds *c)
 {
     const char *wrong = hfc_creds_seal(c->next);
 
+    correct_end(c);
     if (wrong == NULL && c->next->expires != 0 && c->next->expires <= now())
         wrong = "they have expired already";
     if (wrong != NULL) {
@@ -144,6 +153,7 @@ void hfc_creds_got(struct hfc_aws_creds *c)
     hfc_secret_free(c->current);
     c->current = c->next;
     c->next = NULL;
+    c->generation++;
     c->refused = false;
     c->failures = 0;
     c->not_before = 0;
@@ -309,9 +319,20 @@ const struct hfc_aws_keys *hfc_aws_creds_now(struct hfc_aws_creds *c)
     return &c->current->keys;
 }
 
-void hfc_aws_creds_refused(struct hfc_aws_creds *c)
+unsigned hfc_aws_creds_generation(const struct hfc_aws_creds *c)
 {
+    return c->generation;
+}
+
+bool hfc_aws_creds_refused(struct hfc_aws_creds *c, unsigned generation, bool told)
+{
+    /* Those keys were replaced while the request was under way. */
+    if (generation != c->generation)
+        return true;
+    if (c->current == NULL || c->source->fetch == NULL || (!told && c->current->expires == 0))
+        return false;
     c->refused = true;
+    return true;
 }
 
 const char *hfc_aws_creds_source(const struct hfc_aws_creds *c)

@@ -1,10 +1,11 @@
 /* aws_creds.h: AWS credentials, from wherever there are some, always fresh.
  *
- * Tried in the order of the AWS SDKs: environment; the profile's keys, or its role with a web
- * identity token; web identity (AWS_ROLE_ARN + AWS_WEB_IDENTITY_TOKEN_FILE, by STS); container
- * credentials (AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI); the instance's metadata
- * service (IMDSv2). The first source that is configured is the one: if it fails, no other is tried,
- * as the SDKs do; only the metadata service is "configured" without anybody having said so.
+ * Tried in the order of the AWS SDKs: environment; web identity (AWS_ROLE_ARN +
+ * AWS_WEB_IDENTITY_TOKEN_FILE, by STS); the profile's keys, or its role with a web identity token
+ * (before the environment's web identity if AWS_PROFILE names it); container credentials
+ * (AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI); the instance's metadata service (IMDSv2).
+ * The first source that is configured is the one: if it fails, no other is tried, as the SDKs do;
+ * only the metadata service is "configured" without anybody having said so.
  *
  * Renewal starts five minutes before the end, in the background: whoever asks meanwhile gets the
  * old ones. Only when none is valid does anybody wait. A renewal that fails is tried again with
@@ -51,8 +52,13 @@ void hfc_aws_creds_forget(struct hfc_aws_creds_wait *w);
 /* Keys that are valid now, without waiting; NULL: there are none yet. */
 const struct hfc_aws_keys *hfc_aws_creds_now(struct hfc_aws_creds *c);
 
-/* The server refused the keys as expired: the next get fetches new ones. */
-void hfc_aws_creds_refused(struct hfc_aws_creds *c);
+/* Counts the keys that there have been: a refusal says by it which ones are meant. */
+unsigned hfc_aws_creds_generation(const struct hfc_aws_creds *c);
+
+/* The server refused the keys of that generation as expired: the next get fetches new ones. `told`
+ * false: it has not said why; then only keys that have an expiry are taken for expired. False:
+ * another try would go out with the same keys, as there are no others to be had. */
+bool hfc_aws_creds_refused(struct hfc_aws_creds *c, unsigned generation, bool told);
 
 /* Where the keys come from ("environment", "profile x", "web identity ROLE", "container", "instance
  * metadata"), or "none". */

@@ -66,11 +66,12 @@ struct hfc_aws_creds {
     struct hfc_creds_request request;
 
     struct hfc_creds_set *current, *next;
-    bool refused;  /* `current`, by the server */
-    bool fetching; /* until got() or failed() */
-    unsigned failures;
-    int64_t not_before; /* hfc_now_ms() of the next fetch that somebody waits for */
-    int64_t renew_at;   /* seconds since 1970 of the next fetch without anybody waiting; 0: never */
+    bool refused;                  /* `current`, by the server */
+    bool fetching;                 /* until got() or failed() */
+    unsigned generation, failures; /* of `current`; in a row */
+    int64_t clock_offset; /* the service's clock less ours, in seconds, by its last answer */
+    int64_t not_before;   /* hfc_now_ms() of the next fetch that somebody waits for */
+    int64_t renew_at; /* seconds since 1970 of the next fetch without anybody waiting; 0: never */
     struct hfc_timer timer; /* the next fetch */
     struct hfc_aws_creds_wait *waiting, *told;
     bool telling; /* them */
@@ -97,6 +98,9 @@ int hfc_creds_read_token(const char *path, struct hfc_buf *out, struct hfc_error
 
 /* Whether a text can be a header's value or a token: printable ASCII, not empty. */
 bool hfc_creds_is_plain(const char *text);
+
+/* An empty c->next in place of what is there; false: out of memory. */
+bool hfc_creds_new_set(struct hfc_aws_creds *c);
 
 /* Copies a text into an array of a set; one that is too long becomes "", which nobody takes. */
 void hfc_creds_copy(char *to, size_t size, const char *text, size_t n);

@@ -5,6 +5,7 @@
  */
 #include <assert.h>
 #include <ctype.h>
+#include <curl/curl.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -98,11 +99,21 @@ static enum hfc_verdict judge(void *ctx, const struct hfc_response *r, enum hfc_
     return end == HTTP_TLS ? HFC_FAILED : HFC_RETRY;
 }
 
+/* The service's clock less ours; 0 if it doesn't tell. */
+static int64_t read_offset_of_clock(const struct hfc_response *r)
+{
+    const char *date = hfc_response_header(r, "date");
+    time_t theirs = date != NULL ? curl_getdate(date, NULL) : -1;
+
+    return theirs > 0 ? (int64_t)theirs - (int64_t)time(NULL) : 0;
+}
+
 static void done(void *ctx, const struct hfc_response *r, const struct hfc_error *err)
 {
     struct hfc_aws_creds *c = ctx;
 
     c->call = NULL;
+    c->clock_offset = err == NULL ? read_offset_of_clock(r) : 0;
     if (err != NULL)
         hfc_creds_failed(c, "%s", err->msg);
     else
@@ -248,6 +259,13 @@ static int take_keys(json_t *object, struct hfc_creds_set *set, bool code_needed
     return take_expiration(object, code_needed, &set->expires, err);
 }
 
+bool hfc_creds_new_set(struct hfc_aws_creds *c)
+{
+    hfc_secret_free(c->next);
+    c->next = hfc_secret_new(sizeof(*c->next));
+    return c->next != NULL;
+}
+
 int hfc_creds_read_json(struct hfc_aws_creds *c, const struct hfc_buf *body, bool code_needed,
                         struct hfc_error *err)
 {
@@ -258,9 +276,8 @@ int hfc_creds_read_json(struct hfc_aws_creds *c, const struct hfc_buf *body, boo
     /* jansson's own message quotes what it stumbled over. */
     if (object == NULL)
         return hfc_error_set(err, 0, "line %d of its answer is no JSON", where.line);
-    c->next = hfc_secret_new(sizeof(*c->next));
-    int rc = c->next != NULL ? take_keys(object, c->next, code_needed, err)
-                             : hfc_error_set(err, 0, "out of memory");
+    int rc = hfc_creds_new_set(c) ? take_keys(object, c->next, code_needed, err)
+                                  : hfc_error_set(err, 0, "out of memory");
     wipe(json_object_get(object, "SecretAccessKey"));
     wipe(json_object_get(object, "Token"));
     json_decref(object);

@@ -290,8 +290,11 @@ static bool from_instance(struct hfc_aws_creds *c)
 
 void hfc_creds_choose(struct hfc_aws_creds *c)
 {
+    /* A profile that somebody has named is meant; the default one is what happens to be there. */
+    bool named = env(c, "AWS_PROFILE") != NULL;
     bool (*const sources[])(struct hfc_aws_creds * c) = {
-        from_environment, from_profile, from_web_identity, from_container, from_instance};
+        from_environment, named ? from_profile : from_web_identity,
+        named ? from_web_identity : from_profile, from_container, from_instance};
 
     assert(c->source == NULL && c->next != NULL);
     for (size_t i = 0; i < HFC_ARRAY_LEN(sources); i++)

@@ -158,9 +158,8 @@ static void on_answer(struct hfc_aws_creds *c, int status, const struct hfc_buf 
 {
     struct hfc_error err;
 
-    c->next = hfc_secret_new(sizeof(*c->next));
-    int rc = c->next != NULL ? read_answer(c->next, status, body, &err)
-                             : hfc_error_set(&err, 0, "out of memory");
+    int rc = hfc_creds_new_set(c) ? read_answer(c->next, status, body, &err)
+                                  : hfc_error_set(&err, 0, "out of memory");
     explicit_bzero(body->data, body->len);
     if (rc < 0)
         hfc_creds_failed(c, "%s", err.msg);

@@ -76,11 +76,15 @@ struct hfc_s3_op {
     char reason[200];               /* the same, short */
     char region[HFC_S3_REGION_MAX]; /* what the attempt was signed with */
     int64_t clock_offset;
-    bool ambiguous;  /* an attempt failed that may have done its work */
-    bool restart;    /* the call ends only to get keys, or to have all its tries again */
-    bool refreshed;  /* keys were fetched anew once */
-    bool has_digest; /* op.sha256 is that of the body */
-    unsigned restarts, corrections;
+    unsigned generation; /* of the keys it was signed with */
+    bool ambiguous;      /* an attempt failed that may have done its work */
+    bool restart;        /* the call ends only to get keys, or to have all its tries again */
+    bool refreshed;      /* keys were fetched anew once */
+    bool has_digest;     /* op.sha256 is that of the body */
+    bool spoiled;        /* the answer says that other bytes were stored than were meant */
+    unsigned restarts, corrections, spoils;
+    int64_t started; /* by our clock: an object older than that is not this operation's */
+    void (*discarded)(struct hfc_s3_op *op, bool gone);
     struct hfc_aws_chunked chunked;
     struct hfc_buf document; /* to send, or a page of a list */
     struct hfc_s3_xml *xml;  /* of that page */
@@ -90,13 +94,14 @@ struct hfc_s3_op {
         bool known, ranged;       /* `want` is; the answer is a 206 */
         enum hfc_verdict verdict; /* of the answer's head; unless HFC_SUCCEEDED, err says why */
         bool stopped;             /* by the caller */
+        bool weak;                /* the object's ETag: it is no condition */
         struct hfc_error err;
     } get;
     struct {
         bool more;
         char *after, *after_id; /* where the next page begins; NULL: at the start */
         char *last_key;
-        unsigned last_number, empty_pages;
+        unsigned last_number, idle_pages;
     } list;
     struct hfc_part *copied; /* a copy in parts; op.upload_id names its upload */
 };

@@ -1,7 +1,7 @@
 /* store_s3_copy.c: copies inside the bucket; see store_s3.h.
  *
- * Up to 5 GiB a copy is one CopyObject. Beyond that it is an upload whose parts are copied, 1 GiB
- * each, one after the other; it is aborted if it comes to no good end. Every request names the
+ * Up to 512 MiB a copy is one CopyObject. Beyond that it is an upload whose parts are copied, 512
+ * MiB each, one after the other; it is aborted if it comes to no good end. Every request names the
  * source's ETag, so the copy is of one version. Used by store_s3.c only.
  */
 #include <assert.h>
@@ -9,11 +9,14 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "store_s3_steps.h"
 
-#define COPY_MAX (UINT64_C(5) << 30)
-#define COPY_PART (UINT64_C(1) << 30)
+/* S3 takes 5 GiB at once. But the server may be silent while it copies, and a minute's silence is
+ * taken for a dead connection: 512 MiB need 9 MB/s. */
+#define COPY_PART (UINT64_C(512) << 20)
+#define COPY_PART_MAX (UINT64_C(5) << 30)
 
 /* The path of a source is encoded like any other, but stands in a header. */
 static void source_headers(struct hfc_s3_op *op, struct hfc_buf *headers)
@@ -65,6 +68,7 @@ static enum hfc_verdict copy_answer(struct hfc_s3_op *op, const struct hfc_respo
     if (op->op.meta.has_sha256 &&
         hfc_unbase64(hfc_s3_xml_text(x, HFC_S3_CHECKSUM), theirs, sizeof(theirs)) &&
         memcmp(theirs, op->op.meta.sha256, sizeof(theirs)) != 0) {
+        op->spoiled = true;
         (void)hfc_s3_fail(op, err, EBADMSG, "the source has other bytes than its digest says");
         return HFC_FAILED;
     }
@@ -74,24 +78,43 @@ static enum hfc_verdict copy_answer(struct hfc_s3_op *op, const struct hfc_respo
     return HFC_SUCCEEDED;
 }
 
+static void copy_done(struct hfc_s3_op *op, const struct hfc_error *err)
+{
+    if (op->spoiled)
+        hfc_s3_discard(op, err, NULL);
+    else
+        hfc_s3_end(op, err);
+}
+
 static const struct hfc_s3_step copy_step = {.name = "COPY",
                                              .method = "PUT",
                                              .build = copy_build,
                                              .answer = copy_answer,
-                                             .refused = copy_refused};
+                                             .refused = copy_refused,
+                                             .done = copy_done};
+
+/* Larger for what would have too many. */
+static uint64_t full_part(uint64_t length)
+{
+    uint64_t size = COPY_PART;
+
+    while (length / size >= HFC_PARTS_MAX && size < COPY_PART_MAX)
+        size *= 2;
+    return size;
+}
 
 /* All of the same size but the last. */
 static uint64_t part_size(const struct hfc_s3_op *op, unsigned number)
 {
-    uint64_t from = (number - 1) * COPY_PART;
+    uint64_t full = full_part(op->op.length), from = (number - 1) * full;
 
     assert(from < op->op.length);
-    return op->op.length - from < COPY_PART ? op->op.length - from : COPY_PART;
+    return op->op.length - from < full ? op->op.length - from : full;
 }
 
 static void part_build(struct hfc_s3_op *op, struct hfc_buf *headers, struct hfc_buf *query)
 {
-    uint64_t from = (op->op.number - 1) * COPY_PART;
+    uint64_t from = (op->op.number - 1) * full_part(op->op.length);
 
     source_headers(op, headers);
     hfc_buf_printf(headers, "x-amz-copy-source-range: bytes=%" PRIu64 "-%" PRIu64 "\n", from,
@@ -164,14 +187,15 @@ static const struct hfc_s3_step create_step = {.name = "COPY",
 void hfc_s3_start_copy(struct hfc_store_op *base)
 {
     struct hfc_s3_op *op = (struct hfc_s3_op *)base;
-    uint64_t parts = (base->length + COPY_PART - 1) / COPY_PART;
+    uint64_t full = full_part(base->length);
+    uint64_t parts = base->length / full + (base->length % full != 0);
 
-    if (base->length <= COPY_MAX) {
+    if (base->length <= COPY_PART) {
         hfc_s3_begin(op, &copy_step);
         return;
     }
     op->step = &create_step;
-    if (base->length > UINT64_MAX - COPY_PART || parts > HFC_PARTS_MAX) {
+    if (full > COPY_PART_MAX || parts > HFC_PARTS_MAX) {
         struct hfc_error err;
         (void)hfc_s3_fail(op, &err, EINVAL, "no object can be that large");
         hfc_s3_end(op, &err);
@@ -181,6 +205,7 @@ void hfc_s3_start_copy(struct hfc_store_op *base)
     if (op->copied == NULL)
         abort();
     assert(parts > 1);
+    op->started = (int64_t)time(NULL);
     base->parts = op->copied;
     base->n_parts = (unsigned)parts;
     hfc_s3_begin(op, &create_step);

@@ -161,17 +161,19 @@ static bool learn_clock(struct hfc_s3_op *op, const struct hfc_response *r,
     return true;
 }
 
-/* True: the keys are given back once; the step begins anew with fresh ones. */
+/* True: the keys are given back once; the step begins anew with fresh ones. Keys that can't be
+ * renewed go on being used: the refusal may concern this one request. */
 static bool keys_are_expired(struct hfc_s3_op *op, const struct hfc_s3_fault *f)
 {
-    bool is = f->status == 400 && f->code[0] == '\0' && strcmp(op->step->method, "HEAD") == 0;
+    bool told = false;
+    bool silent = f->status == 400 && f->code[0] == '\0' && strcmp(op->step->method, "HEAD") == 0;
 
     for (size_t i = 0; i < HFC_ARRAY_LEN(expired); i++)
-        is = is || strcmp(f->code, expired[i]) == 0;
-    if (!is || op->refreshed)
+        told = told || strcmp(f->code, expired[i]) == 0;
+    if ((!told && !silent) || op->refreshed ||
+        !hfc_aws_creds_refused(hfc_s3_of(op)->creds, op->generation, told))
         return false;
     op->refreshed = op->restart = true;
-    hfc_aws_creds_refused(hfc_s3_of(op)->creds);
     return true;
 }
 

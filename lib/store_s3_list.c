@@ -13,7 +13,7 @@
 #include "store_s3_steps.h"
 
 /* A thousand keys of 1,024 bytes, each byte encoded, just fit. */
-enum { PAGE_MAX = 4 * 1024 * 1024, EMPTY_PAGES_MAX = 1000, TEXTS = 4 };
+enum { PAGE_MAX = 4 * 1024 * 1024, IDLE_PAGES_MAX = 1000, TEXTS = 4 };
 
 /* Which fields of an item are kept, in this order. */
 static const enum hfc_s3_field object_fields[TEXTS] = {HFC_S3_KEY, HFC_S3_ETAG, HFC_S3_SIZE,
@@ -21,7 +21,7 @@ static const enum hfc_s3_field object_fields[TEXTS] = {HFC_S3_KEY, HFC_S3_ETAG, 
 static const enum hfc_s3_field part_fields[TEXTS] = {HFC_S3_NUMBER, HFC_S3_ETAG, HFC_S3_SIZE,
                                                      HFC_S3_CHECKSUM};
 static const enum hfc_s3_field upload_fields[TEXTS] = {HFC_S3_KEY, HFC_S3_UPLOAD_ID,
-                                                       HFC_S3_INITIATED, HFC_S3_KEY};
+                                                       HFC_S3_INITIATED, HFC_S3_SIZE /* none */};
 
 struct listed {
     char key[HFC_KEY_MAX + 1];
@@ -127,11 +127,13 @@ static bool decode_key(const char *text, bool encoded, char key[HFC_KEY_MAX + 1]
     return true;
 }
 
-/* Without ETag or size an object is of no use to anybody here. */
+/* Without an ETag an object is of no use to anybody here: "", and deliver() passes it over. */
 static bool read_object(const char *const texts[TEXTS], struct hfc_object *o)
 {
     o->modified = hfc_s3_time(texts[3]);
-    return hfc_s3_etag(texts[1], o->etag) == 0 && hfc_s3_number(texts[2], &o->size);
+    if (hfc_s3_etag(texts[1], o->etag) < 0)
+        o->etag[0] = '\0';
+    return hfc_s3_number(texts[2], &o->size);
 }
 
 static bool read_part(const char *const texts[TEXTS], struct listed *it)
@@ -238,7 +240,8 @@ static bool same(const char *a, const char *b)
     return a != NULL && b != NULL && strcmp(a, b) == 0;
 }
 
-/* A server that sends the same page for ever would keep us for ever. */
+/* A server that sends the same pages for ever would keep us for ever. The ids of one key's uploads
+ * are in no order, so pages of one key are counted. */
 static int check_next(struct hfc_s3_op *op, struct hfc_error *err)
 {
     char next[HFC_S3_TEXT_MAX + 1];
@@ -249,8 +252,10 @@ static int check_next(struct hfc_s3_op *op, struct hfc_error *err)
         return 0;
     if (!next_place(op, next, &id))
         return hfc_s3_fail(op, err, EBADMSG, "the list goes on without saying where");
-    op->list.empty_pages = op->document.len == 0 ? op->list.empty_pages + 1 : 0;
-    if (op->list.empty_pages > EMPTY_PAGES_MAX ||
+    bool uploads = op->op.kind == HFC_OP_LIST_UPLOADS && op->list.after != NULL;
+    int order = uploads ? strcmp(next, op->list.after) : 1;
+    op->list.idle_pages = op->document.len == 0 || order == 0 ? op->list.idle_pages + 1 : 0;
+    if (op->list.idle_pages > IDLE_PAGES_MAX || order < 0 ||
         (same(op->list.after, next) && same(op->list.after_id, id)))
         return hfc_s3_fail(op, err, EBADMSG, "the list's pages get no further");
     keep_text(&op->list.after, next);
@@ -281,7 +286,10 @@ static void deliver(struct hfc_s3_op *op, const struct listed *it)
 {
     struct hfc_store_op *o = &op->op;
 
-    if (o->kind == HFC_OP_LIST)
+    if (o->kind == HFC_OP_LIST && it->object.etag[0] == '\0')
+        hfc_store_say(o->store, "LIST %.300s: passed over, it has no usable ETag",
+                      hfc_store_short_key(o->store, it->key));
+    else if (o->kind == HFC_OP_LIST)
         o->call.item(o->ctx, hfc_store_short_key(o->store, it->key), &it->object);
     else if (o->kind == HFC_OP_LIST_PARTS)
         o->call.part(o->ctx, it->number, &it->part);

@@ -1,7 +1,8 @@
 /* store_s3_object.c: HEAD, GET and DELETE of S3; see store_s3.h.
  *
  * A GET delivers each byte once. When it is cut, the next try asks for the rest of the same version
- * (Range, If-Match); the head of each answer is checked before any byte is given on.
+ * (Range, If-Match); the head of each answer is checked before any byte is given on. A weak ETag
+ * matches no If-Match, so it is only compared.
  */
 #include <assert.h>
 #include <curl/curl.h>
@@ -118,7 +119,8 @@ static bool wants_range(const struct hfc_s3_op *op)
 
 static void get_build(struct hfc_s3_op *op, struct hfc_buf *headers, struct hfc_buf *query)
 {
-    const char *etag = op->reply.object.etag[0] != '\0' ? op->reply.object.etag : op->op.if_match;
+    const char *etag =
+        op->reply.object.etag[0] != '\0' && !op->get.weak ? op->reply.object.etag : op->op.if_match;
 
     (void)query;
     assert(op->op.length == 0 || op->get.got < op->op.length);
@@ -224,8 +226,10 @@ static enum hfc_verdict check_head(struct hfc_s3_op *op, const struct hfc_respon
     }
     enum hfc_verdict verdict =
         hfc_response_status(r) == 206 ? check_partial(op, r, &o) : check_whole(op, r, &o);
-    if (verdict == HFC_SUCCEEDED)
+    if (verdict == HFC_SUCCEEDED) {
         op->reply.object = o;
+        op->get.weak = strncmp(hfc_response_header(r, "etag"), "W/", 2) == 0;
+    }
     return verdict;
 }
 
@@ -364,6 +368,34 @@ static bool delete_refused(struct hfc_s3_op *op, const struct hfc_s3_fault *f,
 
 static const struct hfc_s3_step delete_step = {
     .name = "DELETE", .method = "DELETE", .answer = delete_answer, .refused = delete_refused};
+
+/* What is told is why the object had to go. */
+static void discard_done(struct hfc_s3_op *op, const struct hfc_error *err)
+{
+    if (err != NULL)
+        hfc_store_say(&hfc_s3_of(op)->base, "a wrong object stays: %s", err->msg);
+    if (op->discarded != NULL)
+        op->discarded(op, err == NULL);
+    else
+        hfc_s3_end(op, &op->first);
+}
+
+static const struct hfc_s3_step discard_step = {.name = "DELETE",
+                                                .method = "DELETE",
+                                                .answer = delete_answer,
+                                                .refused = delete_refused,
+                                                .done = discard_done};
+
+/* Its metadata are good and its bytes are not: the next run would believe it. */
+void hfc_s3_discard(struct hfc_s3_op *op, const struct hfc_error *err,
+                    void (*then)(struct hfc_s3_op *op, bool gone))
+{
+    assert(op->spoiled && err != NULL);
+    op->spoiled = false;
+    op->first = *err;
+    op->discarded = then;
+    hfc_s3_begin(op, &discard_step);
+}
 
 void hfc_s3_start_delete(struct hfc_store_op *op)
 {

@@ -12,6 +12,9 @@
 
 #include "store_s3_steps.h"
 
+/* Tries of an object whose bytes arrive wrong. */
+enum { SPOILS_MAX = 3 };
+
 /* The digest of what was sent, if it was sent to its end. */
 static const uint8_t *sent_digest(const struct hfc_s3_op *op)
 {
@@ -20,8 +23,8 @@ static const uint8_t *sent_digest(const struct hfc_s3_op *op)
     return op->chunked.ended ? op->chunked.digest : NULL;
 }
 
-/* A server that says it has stored other bytes than were sent is asked again: the object it has
- * made is replaced by that. */
+/* A server that says it has stored other bytes than were sent is asked again: a part is replaced by
+ * that. */
 static enum hfc_verdict stored_answer(struct hfc_s3_op *op, const struct hfc_response *r,
                                       struct hfc_error *err)
 {
@@ -42,12 +45,22 @@ static enum hfc_verdict stored_answer(struct hfc_s3_op *op, const struct hfc_res
     }
     if (checksum != NULL && hfc_unbase64(checksum, theirs, sizeof(theirs)) &&
         memcmp(theirs, ours, sizeof(theirs)) != 0) {
+        op->spoiled = true;
         (void)hfc_s3_fail(op, err, EBADMSG, "the server has stored other bytes");
         return HFC_RETRY;
     }
     o->size = op->op.body.size;
     o->meta = op->op.meta;
     return HFC_SUCCEEDED;
+}
+
+/* An object with wrong bytes has to go before another try, or IF_ABSENT would meet it. */
+static enum hfc_verdict put_answer(struct hfc_s3_op *op, const struct hfc_response *r,
+                                   struct hfc_error *err)
+{
+    enum hfc_verdict verdict = stored_answer(op, r, err);
+
+    return op->spoiled ? HFC_FAILED : verdict;
 }
 
 /* The digests go with the object: they are what makes the next run cheap. */
@@ -128,9 +141,16 @@ static const struct hfc_s3_step check_step = {.name = "HEAD",
                                               .answer = check_answer,
                                               .done = check_done};
 
+static void put_again(struct hfc_s3_op *op, bool gone);
+
 /* Without an attempt that may have worked, the object met can't be ours. */
 static void put_done(struct hfc_s3_op *op, const struct hfc_error *err)
 {
+    if (op->spoiled) {
+        op->spoils++;
+        hfc_s3_discard(op, err, put_again);
+        return;
+    }
     bool met = err != NULL && (err->errnum == EEXIST || err->errnum == ESTALE);
 
     if (!met || !op->ambiguous) {
@@ -146,10 +166,24 @@ static const struct hfc_s3_step put_step = {
     .method = "PUT",
     .payload = HFC_S3_BODY,
     .build = put_build,
-    .answer = stored_answer,
+    .answer = put_answer,
     .refused = put_refused,
     .done = put_done,
 };
+
+/* Once the wrong object is gone, what IF_MATCH meant is gone as well. */
+static void put_again(struct hfc_s3_op *op, bool gone)
+{
+    bool may = op->op.condition == HFC_IF_ABSENT ? gone : op->op.condition != HFC_IF_MATCH;
+
+    if (!may || op->spoils >= SPOILS_MAX) {
+        hfc_s3_end(op, &op->first);
+        return;
+    }
+    op->op.store->stats.retries++;
+    hfc_s3_begin(op, &put_step);
+    op->last = op->first; /* a source that can't go back ends with it */
+}
 
 void hfc_s3_start_put(struct hfc_store_op *op)
 {

@@ -185,6 +185,7 @@ static int build(void *ctx, struct hfc_http_request *request, struct hfc_buf *sc
     }
     (void)memcpy(op->region, s->region, sizeof(op->region));
     op->clock_offset = s->clock_offset;
+    op->generation = hfc_aws_creds_generation(s->creds);
     if (sign(op, keys, request, scratch) < 0)
         return hfc_s3_fail(op, err, EINVAL, "the request's head is too long");
     set_body(op, request);

@@ -43,6 +43,10 @@ int hfc_s3_read_head(struct hfc_s3_op *op, const struct hfc_response *r, struct 
 void hfc_s3_meta_headers(const struct hfc_meta *meta, struct hfc_buf *headers);
 void hfc_s3_start_head(struct hfc_store_op *op);
 void hfc_s3_start_get(struct hfc_store_op *op);
+/* Deletes the object that has just been written and is not what it should be, then calls `then`
+ * with whether that went well; NULL: ends with `err`. */
+void hfc_s3_discard(struct hfc_s3_op *op, const struct hfc_error *err,
+                    void (*then)(struct hfc_s3_op *op, bool gone));
 void hfc_s3_start_delete(struct hfc_store_op *op);
 void hfc_s3_start_put(struct hfc_store_op *op);
 void hfc_s3_start_put_part(struct hfc_store_op *op);

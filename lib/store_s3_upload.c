@@ -3,19 +3,23 @@
  * A CompleteMultipartUpload may do its work and still look like a failure: a 200 with an <Error> in
  * it, a cut answer, a 500, or NoSuchUpload because an earlier try has succeeded. If anything of the
  * kind happened, a HEAD decides: an object of the right size with this upload's metadata is
- * success. Also used by store_s3_copy.c.
+ * success if its checksum says so, or, where there is none, if it is not older than the operation.
+ * (Some servers date an object from when its upload was created. Then the caller is told of a
+ * failure and begins again, which is safe.) Also used by store_s3_copy.c.
  */
 #include <assert.h>
+#include <curl/curl.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cleanup.h"
 #include "store_s3_steps.h"
 
 /* 10,000 parts with ETag and checksum are 2 MB. */
-enum { DOCUMENT_MAX = 4 * 1024 * 1024 };
+enum { DOCUMENT_MAX = 4 * 1024 * 1024, GRACE = 60 /* seconds */ };
 
 /* The checksum's kind has to be said at the start, or parts are refused theirs. */
 void hfc_s3_create_headers(struct hfc_s3_op *op, struct hfc_buf *headers, struct hfc_buf *query)
@@ -131,25 +135,28 @@ static uint64_t sum_of_parts(const struct hfc_s3_op *op)
     return sum;
 }
 
+enum match { UNKNOWN, OURS, OTHER };
+
 /* S3's checksum of checksums, "BASE64-N": that of the parts' digests, one behind the other. Only
  * told apart by the "-N": some servers answer with the digest of the whole. */
-static bool composite_is_wrong(const struct hfc_s3_op *op, const char *theirs)
+static enum match match_composite(const struct hfc_s3_op *op, const char *theirs)
 {
     const char *dash = strchr(theirs, '-');
     uint8_t ours[HFC_SHA256_SIZE];
     char text[HFC_BASE64_MAX];
 
     if (dash == NULL)
-        return false;
+        return UNKNOWN;
     hfc_autohash struct hfc_hash *h = hfc_hash_new(HFC_SHA256);
     for (unsigned i = 0; i < op->op.n_parts; i++) {
         if (!op->op.parts[i].has_sha256)
-            return false;
+            return UNKNOWN;
         hfc_hash_add(h, op->op.parts[i].sha256, HFC_SHA256_SIZE);
     }
     hfc_hash_finish(h, ours);
     hfc_base64(ours, sizeof(ours), text);
-    return (size_t)(dash - theirs) != strlen(text) || memcmp(theirs, text, strlen(text)) != 0;
+    bool same = (size_t)(dash - theirs) == strlen(text) && memcmp(theirs, text, strlen(text)) == 0;
+    return same ? OURS : OTHER;
 }
 
 /* White space, then a document that may still be an error: see hfc_s3_document(). */
@@ -167,7 +174,8 @@ static enum hfc_verdict complete_answer(struct hfc_s3_op *op, const struct hfc_r
         (void)hfc_s3_fail(op, err, EBADMSG, "the answer has no usable ETag");
         return HFC_RETRY;
     }
-    if (composite_is_wrong(op, hfc_s3_xml_text(x, HFC_S3_CHECKSUM))) {
+    if (match_composite(op, hfc_s3_xml_text(x, HFC_S3_CHECKSUM)) == OTHER) {
+        op->spoiled = true;
         (void)hfc_s3_fail(op, err, EBADMSG, "the server has put other parts together");
         return HFC_FAILED;
     }
@@ -180,6 +188,34 @@ static enum hfc_verdict complete_answer(struct hfc_s3_op *op, const struct hfc_r
 static bool same_digest(bool has_a, const uint8_t *a, bool has_b, const uint8_t *b, size_t n)
 {
     return has_a == has_b && (!has_a || memcmp(a, b, n) == 0);
+}
+
+/* A server without checksums: nothing that was there before the operation can be its work. Both
+ * times are the server's. */
+static bool is_new(const struct hfc_s3_op *op, const struct hfc_response *r,
+                   const struct hfc_object *o)
+{
+    const char *date = hfc_response_header(r, "date");
+    time_t theirs = date != NULL ? curl_getdate(date, NULL) : -1;
+    int64_t offset = theirs > 0 ? (int64_t)theirs - (int64_t)time(NULL) : op->clock_offset;
+
+    return o->modified >= op->started + offset - GRACE;
+}
+
+static bool is_ours(const struct hfc_s3_op *op, const struct hfc_response *r,
+                    const struct hfc_object *o)
+{
+    const char *checksum = hfc_response_header(r, "x-amz-checksum-sha256");
+    enum match match = checksum != NULL ? match_composite(op, checksum) : UNKNOWN;
+
+    return match == OURS || (match == UNKNOWN && is_new(op, r, o));
+}
+
+static void check_build(struct hfc_s3_op *op, struct hfc_buf *headers, struct hfc_buf *query)
+{
+    (void)op;
+    (void)query;
+    hfc_buf_str(headers, "x-amz-checksum-mode: ENABLED\n");
 }
 
 /* Size and all digests, as this upload was given them: another writer's object has others. */
@@ -195,7 +231,8 @@ static enum hfc_verdict check_answer(struct hfc_s3_op *op, const struct hfc_resp
         !same_digest(ours->has_sha256, ours->sha256, o.meta.has_sha256, o.meta.sha256,
                      HFC_SHA256_SIZE) ||
         !same_digest(ours->has_git_sha1, ours->git_sha1, o.meta.has_git_sha1, o.meta.git_sha1,
-                     HFC_SHA1_SIZE)) {
+                     HFC_SHA1_SIZE) ||
+        !is_ours(op, r, &o)) {
         (void)hfc_s3_fail(op, err, ENOENT, "another object");
         return HFC_FAILED;
     }
@@ -209,13 +246,20 @@ static void check_done(struct hfc_s3_op *op, const struct hfc_error *err)
     hfc_s3_end(op, err != NULL ? &op->first : NULL);
 }
 
-static const struct hfc_s3_step check_step = {
-    .name = "HEAD", .method = "HEAD", .answer = check_answer, .done = check_done};
+static const struct hfc_s3_step check_step = {.name = "HEAD",
+                                              .method = "HEAD",
+                                              .build = check_build,
+                                              .answer = check_answer,
+                                              .done = check_done};
 
 /* The document may be megabytes; it goes as soon as it can. */
 static void complete_done(struct hfc_s3_op *op, const struct hfc_error *err)
 {
     hfc_buf_free(&op->document);
+    if (op->spoiled) {
+        hfc_s3_discard(op, err, NULL);
+        return;
+    }
     if (err == NULL || !op->ambiguous) {
         hfc_s3_end(op, err);
         return;
@@ -238,6 +282,8 @@ void hfc_s3_start_complete(struct hfc_store_op *base)
     struct hfc_s3_op *op = (struct hfc_s3_op *)base;
 
     assert(base->n_parts >= 1 && base->n_parts <= HFC_PARTS_MAX);
+    if (op->started == 0)
+        op->started = (int64_t)time(NULL);
     write_document(op);
     if (hfc_buf_failed(&op->document)) {
         struct hfc_error err;

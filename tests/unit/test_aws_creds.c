@@ -141,6 +141,7 @@ static int setup(void **state)
 {
     (void)state;
     (void)alarm(120);
+    memset(secret, 0, sizeof(secret));
     ahead = 0;
     clear_environment();
     set("AWS_EC2_METADATA_DISABLED", "true");
