@@ -10,10 +10,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <curl/curl.h>
 
 #include "cleanup.h"
+
+enum { HOST_URL_MAX = 1024 };
 
 static void free_curlu(CURLU **u)
 {
@@ -115,6 +118,20 @@ static bool is_host(const char *text)
     return true;
 }
 
+/* Whether a second reading finds the same host. curl decodes a host after it has looked for numbers
+ * in it, so "%33" becomes "3", which is another way to write 0.0.0.3: one URL, two hosts. */
+static bool is_settled(const char *host)
+{
+    autocurlu CURLU *u = curl_url();
+    autocurl char *again = NULL;
+    hfc_autobuf struct hfc_buf text = HFC_BUF(HOST_URL_MAX);
+
+    hfc_buf_printf(&text, "http://%s/", host);
+    return u != NULL && !hfc_buf_failed(&text) &&
+           curl_url_set(u, CURLUPART_URL, text.data, 0) == CURLUE_OK &&
+           curl_url_get(u, CURLUPART_HOST, &again, 0) == CURLUE_OK && strcasecmp(again, host) == 0;
+}
+
 /* What is wrong with a URL that was parsed, or NULL. A zone is not part of curl's host, so two
  * hosts would look like one. */
 static const char *objection(CURLU *u, const struct hfc_url *url)
@@ -125,6 +142,8 @@ static const char *objection(CURLU *u, const struct hfc_url *url)
         return "only http, https and file are possible";
     if (url->host != NULL && !is_host(url->host))
         return "its host has characters that no host's name has";
+    if (url->host != NULL && !is_settled(url->host))
+        return "its host can be read in two ways";
     if (url->path[0] != '/')
         return "its path has to begin with '/'";
     if (curl_url_get(u, CURLUPART_ZONEID, &zone, 0) == CURLUE_OK && zone != NULL)
