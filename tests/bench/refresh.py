@@ -18,6 +18,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -25,6 +26,8 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+
+import pytest
 
 from measure import MIB, Meter, used
 
@@ -331,14 +334,18 @@ def in_mib(value):
 
 
 def memory_folder(needed):
-    """A folder in memory with room for so many bytes, or a reason."""
+    """(a folder in memory with room for so many bytes, None), or (None, why there is none)."""
+    try:
+        program("versitygw")
+    except pytest.skip.Exception as error:
+        return None, str(error)
     shm = Path("/dev/shm")
     free = shutil.disk_usage(shm).free if shm.is_dir() else 0
     with open("/proc/meminfo") as f:
         available = next(int(line.split()[1]) * 1024 for line in f if line.startswith("MemAvail"))
     room = min(free, available)
     return (str(shm), None) if room > needed else (
-        None, f"needs {needed / GIB:.0f} GiB in memory, there are {room / GIB:.0f}")
+        None, f"it needs {needed / GIB:.0f} GiB in memory, there are {room / GIB:.0f}")
 
 
 def compare(a, tmp):
@@ -377,7 +384,8 @@ def main():
     args.add_argument("--write", type=Path)
     a = args.parse_args()
     a.binary = str(Path(a.binary).resolve())
-    program("versitygw")
+    # So that servers and gigabytes in memory go as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     text = []
     # The Hub's copy, the bucket's and, while it puts parts together, a shard more; the cache.
     where, why = memory_folder(3 * a.size + a.size // 4 + GIB)
@@ -385,7 +393,7 @@ def main():
         if a.only_huge:
             pass
         elif why:
-            text += [f"Skipped: the comparison {why}."]
+            text += [f"Skipped: the comparison ({why})."]
         else:
             text += compare(a, Path(tmp))
         if a.huge:

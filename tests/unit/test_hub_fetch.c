@@ -119,6 +119,30 @@ static void redirect(void)
                      SIGNED);
 }
 
+/* Lets the redirect that waits go on once so many requests have reached the CDN. */
+static void *release_redirect(void *requests)
+{
+    (void)peer_request(&cdn, *(unsigned *)requests - 1);
+    peer_release(&front);
+    return NULL;
+}
+
+/* A redirect that comes when `requests` requests are at the CDN: then they all got the answers that
+ * were meant for them. Join the thread. */
+static pthread_t redirect_after(unsigned *requests)
+{
+    static char text[1024];
+    pthread_t thread;
+
+    snprintf(text, sizeof(text),
+             "HTTP/1.1 302 Found\r\nX-Repo-Commit: " COMMIT "\r\nX-Linked-ETag: \"" SHA256_TEXT
+             "\"\r\nX-Linked-Size: 10\r\nLocation: %s%s\r\nContent-Length: 0\r\n\r\n",
+             cdn.base, SIGNED);
+    peer_script(&front, (struct peer_answer){.bytes = text, .wait = true});
+    assert_int_equal(pthread_create(&thread, NULL, release_redirect, requests), 0);
+    return thread;
+}
+
 static void reply_range(struct peer *p, unsigned first, unsigned last, const char *bytes)
 {
     char text[200];
@@ -517,12 +541,14 @@ static void an_expired_url_is_replaced_once_for_all(void **state)
                     (struct peer_answer){.bytes = "HTTP/1.1 403 F\r\nContent-Length: 0\r\n\r\n"});
     for (int i = 0; i < 3; i++)
         fetch(i, 0, 10);
-    redirect();
+    unsigned requests = 3;
+    pthread_t thread = redirect_after(&requests);
     for (int i = 0; i < 3; i++)
         reply_range(&cdn, 0, 9, CONTENT);
     /* Should the second redirect be asked for twice, its second answer is no redirect. */
     peer_reply(&front, 500, "", "");
     run_all(3);
+    (void)pthread_join(thread, NULL);
     for (int i = 0; i < 3; i++)
         assert_string_equal(readers[i].got.data, CONTENT);
     assert_int_equal(count_requests(&front), 2);
@@ -536,7 +562,8 @@ static void a_late_refusal_does_not_spoil_the_new_url(void **state)
     (void)state;
     open_source(true, CONTENT_SIZE);
     redirect();
-    redirect();
+    unsigned requests = 2;
+    pthread_t thread = redirect_after(&requests);
     peer_script(&cdn, (struct peer_answer){.bytes = refusal});
     peer_script(&cdn, (struct peer_answer){.bytes = refusal, .wait = true});
     reply_range(&cdn, 0, 9, CONTENT);
@@ -546,6 +573,7 @@ static void a_late_refusal_does_not_spoil_the_new_url(void **state)
     expect_success();
     peer_release(&cdn);
     run_all(2);
+    (void)pthread_join(thread, NULL);
     assert_string_equal(readers[0].got.data, CONTENT);
     assert_string_equal(readers[1].got.data, CONTENT);
     assert_int_equal(count_requests(&front), 2);
