@@ -132,6 +132,13 @@ static bool is_settled(const char *host)
            curl_url_get(u, CURLUPART_HOST, &again, 0) == CURLUE_OK && strcasecmp(again, host) == 0;
 }
 
+/* "/c:" is Windows' to curl, which refuses it, but not where a query follows. */
+static bool has_drive(const char *path)
+{
+    return path[0] == '/' && isalpha((unsigned char)path[1]) &&
+           (path[2] == ':' || path[2] == '|') && strchr("/\\", path[3]) != NULL;
+}
+
 /* What is wrong with a URL that was parsed, or NULL. A zone is not part of curl's host, so two
  * hosts would look like one. */
 static const char *objection(CURLU *u, const struct hfc_url *url)
@@ -146,6 +153,8 @@ static const char *objection(CURLU *u, const struct hfc_url *url)
         return "its host can be read in two ways";
     if (url->path[0] != '/')
         return "its path has to begin with '/'";
+    if (strcmp(url->scheme, "file") == 0 && has_drive(url->path))
+        return "its path can be read as a drive";
     if (curl_url_get(u, CURLUPART_ZONEID, &zone, 0) == CURLUE_OK && zone != NULL)
         return "an IPv6 zone is not possible";
     return NULL;

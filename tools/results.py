@@ -11,11 +11,13 @@ class Suite:
         self.passed = 0
         self.failures = []
         self.skips = []
+        self.unsteady = []  # failed beside others, passed alone
 
     def add(self, other):
         self.passed += other.passed
         self.failures += other.failures
         self.skips += other.skips
+        self.unsteady += other.unsteady
 
     def save(self, folder):
         folder.mkdir(parents=True, exist_ok=True)

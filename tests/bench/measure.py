@@ -140,9 +140,14 @@ def wait(child):
 
     looker = threading.Thread(target=look)
     looker.start()
-    _, status, usage = os.wait4(child.pid, 0)
-    ended.set()
-    looker.join()
+    try:
+        _, status, usage = os.wait4(child.pid, 0)
+    except BaseException:
+        child.kill()
+        raise
+    finally:
+        ended.set()
+        looker.join()
     child.returncode = os.waitstatus_to_exitcode(status)
     return usage.ru_utime + usage.ru_stime, peak, usage.ru_oublock * 512
 
@@ -158,15 +163,17 @@ class Meter:
         """Runs a program in the folder, which its disk use is measured of."""
         output = self.folder.parent / "output"
         group = make_group()
-        with open(output, "wb") as out:
-            began = time.perf_counter()
-            child = subprocess.Popen([str(arg) for arg in argv], env=env, cwd=self.folder,
-                                     stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                     preexec_fn=group.enter)
-            cpu, rss, written = wait(child)
-            wall = time.perf_counter() - began
-        peaks = group.peaks()
-        group.remove()
+        try:
+            with open(output, "wb") as out:
+                began = time.perf_counter()
+                child = subprocess.Popen([str(arg) for arg in argv], env=env, cwd=self.folder,
+                                         stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                         preexec_fn=group.enter)
+                cpu, rss, written = wait(child)
+                wall = time.perf_counter() - began
+            peaks = group.peaks()
+        finally:
+            group.remove()
         if child.returncode not in ok:
             sys.exit(f"{' '.join(map(str, argv))}: exit {child.returncode}\n"
                      f"{output.read_text(errors='replace')[-3000:]}")

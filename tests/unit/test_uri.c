@@ -134,6 +134,8 @@ static void what_is_no_url_of_ours_is_refused_without_quoting_it(void **state)
     refuses("s3://secret/x", "it has to begin with");
     refuses("http://h\xc3\xa4/secret", "URL http://...: its host has characters that no host's");
     refuses("http://a%25b/secret", "URL http://...: its host has characters");
+    refuses("file:/s:?x", "its path can be read as a drive");
+    refuses("file:/s|?x", "its path can be read as a drive");
     refuses("http://%33/secret", "its host can be read in two ways"); /* 3, which is 0.0.0.3 */
     refuses("file:secret", "URL file://: its path has to begin with '/'");
     refuses("ftp://host/secret", "URL ftp://host: only http, https and file are possible");
