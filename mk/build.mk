@@ -11,6 +11,7 @@ C_FILES := $(wildcard $(foreach d,lib $(DIRS) tests/unit tests/tools tests/fuzz 
 # Libraries of each folder, by pkg-config name.
 gen_PKGS := yaml-0.1 jansson gmp
 lib_PKGS := libcurl libcrypto expat jansson
+mount_PKGS := fuse3 libcap-ng libseccomp libmicrohttpd
 refresh_PKGS := libmicrohttpd
 TEST_PKGS := cmocka
 
@@ -29,6 +30,7 @@ PKG_CFLAGS = $(call once,PKG_CFLAGS,$(call pkg,--cflags,$(sort $(lib_PKGS) $(for
 TEST_PKG_CFLAGS = $(call once,TEST_PKG_CFLAGS,$(call pkg,--cflags,$(TEST_PKGS)))
 TEST_PKG_LIBS = $(call once,TEST_PKG_LIBS,$(call pkg,--libs,$(TEST_PKGS)))
 gen_LIBS = $(call once,gen_LIBS,$(call pkg,--libs,$(gen_PKGS) $(lib_PKGS)) -lm)
+mount_LIBS = $(call once,mount_LIBS,$(call pkg,--libs,$(mount_PKGS) $(lib_PKGS)) -lm)
 refresh_LIBS = $(call once,refresh_LIBS,$(call pkg,--libs,$(refresh_PKGS) $(lib_PKGS)) -lm)
 all_LIBS = $(call once,all_LIBS,$(call pkg,--libs,$(ALL_PKGS)) -lm)
 

@@ -13,7 +13,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly build_packages=(gcc libc6-dev make pkg-config libyaml-dev libjansson-dev libgmp-dev
-  uthash-dev libcurl4-openssl-dev libssl-dev libexpat1-dev libmicrohttpd-dev python3)
+  uthash-dev libcurl4-openssl-dev libssl-dev libexpat1-dev libmicrohttpd-dev libfuse3-dev
+  libcap-ng-dev libseccomp-dev python3)
 readonly test_packages=(clang libclang-rt-14-dev llvm clang-format clang-tidy libcmocka-dev cppcheck
   shellcheck python3-venv ca-certificates openssl patch mandoc)
 
