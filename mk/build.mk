@@ -1,12 +1,14 @@
 # How a source becomes a program, once for each variant.
 #
 # A program is a folder: gen/*.c -> build/bin/hfcache-gen; a folder without main.c builds none.
-# All but main.c goes into build/obj/VARIANT/libDIR.a, so that tests can link it; lib/ is shared.
+# All but main.c goes into build/obj/VARIANT/libDIR.a, so that tests can link it. Shared are lib/
+# and, upon it, command/: what programs with subcommands have in common.
 
 DIRS := gen mount refresh
+SHARED := command lib
 BUILT_DIRS := $(foreach d,$(DIRS),$(if $(wildcard $d/main.c),$d))
 PROGRAMS := $(BUILT_DIRS:%=$(BIN)/hfcache-%)
-C_FILES := $(wildcard $(foreach d,lib $(DIRS) tests/unit tests/tools tests/fuzz tests/sanity,$d/*.[ch]))
+C_FILES := $(wildcard $(foreach d,$(SHARED) $(DIRS) tests/unit tests/tools tests/fuzz tests/sanity,$d/*.[ch]))
 
 # Libraries of each folder, by pkg-config name.
 gen_PKGS := yaml-0.1 jansson gmp
@@ -64,8 +66,8 @@ objs = $(patsubst %.c,$(BUILD)/obj/$1/%.o,$(wildcard $2/*.c))
 quote = '$(subst ','\'',$1)'
 # Rewrites the target only when its content changes, so that what depends on it is made anew then.
 record = @mkdir -p $(@D); printf '%s\n' $(call quote,$1) | cmp -s - $@ || printf '%s\n' $(call quote,$1) > $@
-# A program sees the headers of its own folder and of lib/; tests see all.
-includes = -Ilib $(if $(filter tests/%,$1),$(DIRS:%=-I%) -Itests/unit,$(if $(filter lib/%,$1),,-I$(dir $1)))
+# A program sees the headers of its own folder and the shared ones; lib/ only its own; tests see all.
+includes = -Ilib $(if $(filter lib/%,$1),,-Icommand $(if $(filter tests/%,$1),$(DIRS:%=-I%) -Itests/unit,-I$(dir $1)))
 
 # $(call variant,NAME)
 define variant
@@ -78,7 +80,7 @@ $(BUILD)/obj/$1/%.o: %.c $(BUILD)/obj/$1/flags
 	$$(Q)$$(call variant_cc,$1) $$(call variant_cflags,$1) $$(call includes,$$<) $$(PKG_CFLAGS) \
 	  $$(if $$(filter tests/unit/%,$$<),$$(TEST_PKG_CFLAGS)) -MMD -MP -c -o $$@ $$<
 
-$(foreach d,lib $(DIRS),$(call archive,$1,$d))
+$(foreach d,$(SHARED) $(DIRS),$(call archive,$1,$d))
 $(foreach d,$(BUILT_DIRS),$(call program,$1,$d))
 endef
 
@@ -95,7 +97,7 @@ endef
 
 program_path = $(if $(filter release,$1),$(BIN),$(BUILD)/$1/bin)/hfcache-$2
 define program
-$(call program_path,$1,$2): $(BUILD)/obj/$1/$2/main.o $(BUILD)/obj/$1/lib$2.a $(BUILD)/obj/$1/liblib.a
+$(call program_path,$1,$2): $(BUILD)/obj/$1/$2/main.o $(BUILD)/obj/$1/lib$2.a $(SHARED:%=$(BUILD)/obj/$1/lib%.a)
 	$$(say) LINK $$@
 	@mkdir -p $$(@D)
 	$$(Q)$$(call variant_cc,$1) $$(call variant_cflags,$1) $$(LDFLAGS) $($1_LDFLAGS) -o $$@ $$^ $$($2_LIBS)
@@ -107,4 +109,4 @@ $(foreach v,$(VARIANTS),$(eval $(call variant,$v)))
 .PHONY: FORCE
 FORCE:
 
--include $(wildcard $(foreach v,$(VARIANTS),$(foreach d,lib $(DIRS) tests/unit tests/tools tests/fuzz,$(BUILD)/obj/$v/$d/*.d)))
+-include $(wildcard $(foreach v,$(VARIANTS),$(foreach d,$(SHARED) $(DIRS) tests/unit tests/tools tests/fuzz,$(BUILD)/obj/$v/$d/*.d)))

@@ -15,7 +15,7 @@ SANITY := $(BUILD)/asan/tests/sanity
 # $(call unit,VARIANT): a test program is linked with everything but main.o; what one needs beside
 # that stands here as NAME_LDFLAGS.
 define unit
-$(BUILD)/$1/tests/test_%: $(BUILD)/obj/$1/tests/unit/test_%.o $(DIRS:%=$(BUILD)/obj/$1/lib%.a) $(BUILD)/obj/$1/liblib.a
+$(BUILD)/$1/tests/test_%: $(BUILD)/obj/$1/tests/unit/test_%.o $(DIRS:%=$(BUILD)/obj/$1/lib%.a) $(SHARED:%=$(BUILD)/obj/$1/lib%.a)
 	$$(say) LINK $$@
 	@mkdir -p $$(@D)
 	$$(Q)$$(call variant_cc,$1) $$(call variant_cflags,$1) $$(LDFLAGS) $($1_LDFLAGS) $$(test_$$*_LDFLAGS) \
@@ -25,7 +25,7 @@ $(BUILD)/$1/tests/test_%: $(BUILD)/obj/$1/tests/unit/test_%.o $(DIRS:%=$(BUILD)/
 endef
 $(foreach v,release asan tsan cov,$(eval $(call unit,$v)))
 
-$(BUILD)/fuzz/fuzz_%: $(BUILD)/obj/fuzz/tests/fuzz/fuzz_%.o $(DIRS:%=$(BUILD)/obj/fuzz/lib%.a) $(BUILD)/obj/fuzz/liblib.a
+$(BUILD)/fuzz/fuzz_%: $(BUILD)/obj/fuzz/tests/fuzz/fuzz_%.o $(DIRS:%=$(BUILD)/obj/fuzz/lib%.a) $(SHARED:%=$(BUILD)/obj/fuzz/lib%.a)
 	$(say) LINK $@
 	@mkdir -p $(@D)
 	$(Q)$(FUZZ_CC) $(LDFLAGS) $(fuzz_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(all_LIBS)
@@ -50,7 +50,8 @@ test_tools = $(TEST_TOOLS:%=$(BUILD)/$1/tests-tools/%)
 
 # $(call programs_env,BIN,TOOLS): what the integration tests run.
 programs_env = HFCACHE_GEN=$(abspath $1)/hfcache-gen HFCACHE_REFRESH=$(abspath $1)/hfcache-refresh \
-  HFCACHE_STORE_TOOL=$(abspath $2)/store_tool
+  HFCACHE_MOUNT=$(abspath $1)/hfcache-mount HFCACHE_STORE_TOOL=$(abspath $2)/store_tool \
+  HFCACHE_MOUNT_READERS=$(abspath $2)/mount_readers
 
 .PHONY: test tests-built test-unit test-integration test-integration-asan test-clients test-asan test-tsan fuzz fuzz-smoke lint bench \
   golden coverage
@@ -97,7 +98,7 @@ fuzz-smoke: $(FUZZERS:%=$(BUILD)/fuzz/%) ## all fuzz seeds, then a short run [FU
 lint: all ## format, metrics, static analysis, shell, YAML, Kubernetes schemas, inputs
 	@tools/lint.py --results $(BUILD)/results --build $(BUILD) $(CHECK)
 
-coverage: deps-test ## line coverage of gen/, lib/ and refresh/ by unit and integration tests
+coverage: deps-test ## line coverage of the programs and what they share by unit and integration tests
 	+@$(MAKE) --no-print-directory coverage-run
 
 .PHONY: coverage-run
@@ -107,7 +108,8 @@ coverage-run: $(call unit_programs,cov) $(BUILT_DIRS:%=$(BUILD)/cov/bin/hfcache-
 	@$(call programs_env,$(BUILD)/cov/bin,$(BUILD)/cov/tests-tools) \
 	  $(RUN_TESTS) pytest integration-cov $(PYTHON) tests/integration
 	@tools/coverage.py $(BUILD) gen=$(COVERAGE_MIN) lib=$(COVERAGE_MIN_SHARED) \
-	  refresh=$(COVERAGE_MIN_SHARED)
+	  command=$(COVERAGE_MIN_SHARED) refresh=$(COVERAGE_MIN_SHARED) \
+	  $(if $(wildcard mount/main.c),mount=$(COVERAGE_MIN_SHARED))
 
 # The figures of what did not run stay as they are.
 BENCH ?= gen refresh

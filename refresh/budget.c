@@ -3,10 +3,8 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "cleanup.h"
+#include "command.h"
 
 enum {
     KIBIBYTE = 1024,
@@ -101,31 +99,13 @@ void budget_cut(struct budget *b, size_t block_size)
     b->blocks = b->block_count * block_size;
 }
 
-/* What a unit stands for; 0: it is none. */
-static size_t unit_bytes(const char *unit)
-{
-    static const struct {
-        const char *name;
-        size_t bytes;
-    } units[] = {{"", 1},           {"k", 1000},      {"K", 1000},      {"M", 1000000},
-                 {"G", 1000000000}, {"Ki", KIBIBYTE}, {"Mi", MEBIBYTE}, {"Gi", 1024UL * MEBIBYTE}};
-
-    for (size_t i = 0; i < HFC_ARRAY_LEN(units); i++)
-        if (strcmp(unit, units[i].name) == 0)
-            return units[i].bytes;
-    return 0;
-}
-
 int budget_parse(const char *text, size_t *bytes, struct hfc_error *err)
 {
-    char *unit;
+    uint64_t n;
 
-    errno = 0;
-    unsigned long long n = strtoull(text, &unit, 10);
-    size_t factor = unit_bytes(unit);
-    if (*text < '0' || *text > '9' || factor == 0 || errno != 0 || n > SIZE_MAX / factor)
+    if (!command_bytes(text, &n) || n > SIZE_MAX)
         return hfc_error_set(
             err, 0, "'%s' is no amount of memory: expected something like 64Mi or 1G", text);
-    *bytes = (size_t)n * factor;
+    *bytes = (size_t)n;
     return 0;
 }

@@ -4,7 +4,7 @@
 
 #include "cleanup.h"
 #include "clusters.h"
-#include "command.h"
+#include "commands.h"
 #include "sync.h"
 #include "upload.h"
 

@@ -2,7 +2,7 @@
 #ifndef REFRESH_INSPECT_H
 #define REFRESH_INSPECT_H
 
-#include "command.h"
+#include "commands.h"
 
 enum { INSPECTION_JOBS = 4, INSPECTION_JOBS_MAX = 64 };
 

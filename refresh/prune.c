@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "cleanup.h"
-#include "command.h"
+#include "commands.h"
 #include "inventory.h"
 #include "need.h"
 #include "pool.h"

@@ -7,13 +7,11 @@
  */
 #include <assert.h>
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include <microhttpd.h>
 
+#include "address.h"
 #include "cleanup.h"
 #include "need.h"
 #include "report_parts.h"
@@ -22,9 +20,6 @@ enum {
     CONNECTIONS_MAX = 4,
     CONNECTION_TIMEOUT_S = 10,
     CONNECTION_MEMORY = 16 * 1024,
-    BACKLOG = 8,
-    HOST_MAX = 256,
-    PORT_MAX = 65535,
 };
 
 struct report_server {
@@ -88,99 +83,16 @@ static void run(void *ctx)
         hfc_timer_start(s->report->loop, &s->timeout, (int64_t)ms, run, s);
 }
 
-/* Takes "HOST:PORT", "[V6]:PORT" or ":PORT" apart. */
-static int split(const char *address, char host[HOST_MAX], const char **port, struct hfc_error *err)
-{
-    const char *colon = strrchr(address, ':');
-    size_t n = colon != NULL ? (size_t)(colon - address) : 0;
-
-    if (colon == NULL || n >= HOST_MAX || colon[1] == '\0' || strlen(colon + 1) > 5 ||
-        strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
-        strtoul(colon + 1, NULL, 10) > PORT_MAX)
-        return hfc_error_set(err, 0, "expected ADDRESS:PORT, such as 127.0.0.1:9464");
-    if (n >= 2 && address[0] == '[' && address[n - 1] == ']') {
-        address++;
-        n -= 2;
-    } else if (memchr(address, ':', n) != NULL) {
-        return hfc_error_set(err, 0, "an IPv6 address has to stand in brackets");
-    }
-    memcpy(host, address, n);
-    host[n] = '\0';
-    *port = colon + 1;
-    return 0;
-}
-
-/* A listening socket, or -1 with errno. Both families where the address is that of all. */
-static int listen_at(const struct addrinfo *a)
-{
-    hfc_autoclose int fd =
-        socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
-    const int on = 1, off = 0;
-
-    if (fd < 0)
-        return -1;
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (a->ai_family == AF_INET6)
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-    if (bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
-        return -1;
-    return hfc_steal_fd(&fd);
-}
-
-static int listen_on(const char *host, const char *port, struct hfc_error *err)
-{
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC,
-                                   .ai_socktype = SOCK_STREAM,
-                                   .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    struct addrinfo *list = NULL;
-    int fd = -1;
-
-    int rc = getaddrinfo(host, port, &hints, &list);
-    if (rc != 0)
-        return hfc_error_set(err, 0, "%s", gai_strerror(rc));
-    for (const struct addrinfo *a = list; a != NULL && fd < 0; a = a->ai_next)
-        fd = listen_at(a);
-    rc = errno;
-    freeaddrinfo(list);
-    return fd >= 0 ? fd : hfc_error_set(err, rc, "can't listen");
-}
-
-/* Without an address: all of both families, or all of IPv4's where there is no IPv6. */
-static int open_socket(const char *address, struct hfc_error *err)
-{
-    char host[HOST_MAX];
-    const char *port = NULL;
-
-    if (split(address, host, &port, err) < 0)
-        return -1;
-    if (host[0] != '\0')
-        return listen_on(host, port, err);
-    int fd = listen_on("::", port, err);
-    return fd >= 0 ? fd : listen_on("0.0.0.0", port, err);
-}
-
-/* Port 0 was the kernel's choice. */
-static unsigned port_of(int fd)
-{
-    struct sockaddr_storage address = {0};
-    socklen_t n = sizeof(address);
-
-    if (getsockname(fd, (struct sockaddr *)&address, &n) < 0)
-        return 0;
-    if (address.ss_family == AF_INET6)
-        return ntohs(((const struct sockaddr_in6 *)(const void *)&address)->sin6_port);
-    return ntohs(((const struct sockaddr_in *)(const void *)&address)->sin_port);
-}
-
 struct report_server *report_serve(struct report *r, const char *address, struct hfc_error *err)
 {
-    hfc_autoclose int fd = open_socket(address, err);
+    unsigned port = 0;
+    hfc_autoclose int fd = hfc_listen(address, &port, err);
 
     if (fd < 0)
         return NULL;
     hfc_autofree struct report_server *s = need(calloc(1, sizeof(*s)));
     s->report = r;
-    s->port = port_of(fd);
+    s->port = port;
     s->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, s,
                                  MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
                                  (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,

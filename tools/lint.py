@@ -15,7 +15,7 @@ import sys
 
 from results import Suite
 
-C_FOLDERS = ("lib", "gen", "mount", "refresh")
+C_FOLDERS = ("lib", "command", "gen", "mount", "refresh")
 INCLUDES = [f"-I{folder}" for folder in C_FOLDERS]
 SHELL_FOLDERS = (".ci", "completions", "deploy", "tools", "tests")
 # Of clang's analyzer only what holds without seeing other files: it does not know our cleanup

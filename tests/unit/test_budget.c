@@ -112,7 +112,7 @@ static void amounts_have_units(void **state)
                                       "1mi",
                                       "1MiB",
                                       "0x1",
-                                      "1T",
+                                      "1P",
                                       "+1",
                                       "99999999999999999999",
                                       "18446744073709551615Gi"};

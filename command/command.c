@@ -1,4 +1,4 @@
-/* command.c: what the subcommands share about arguments and output; see command.h. */
+/* command.c: arguments and messages; see command.h. */
 #include "command.h"
 
 #include <assert.h>
@@ -8,10 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "budget.h"
-#include "cleanup.h"
-
 enum { OPT_USAGE = 900, OPT_VERSION, CHILDREN = 2 };
+
+const char *command_program = "hfcache";
 
 static const struct argp_option common_options[] = {
     {"help", 'h', NULL, 0, "print this", -1},
@@ -45,7 +44,7 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
     case OPT_USAGE:
         print_help(state, ARGP_HELP_USAGE);
     case OPT_VERSION:
-        puts("hfcache-refresh " HFC_VERSION);
+        printf("%s %s\n", command_program, HFC_VERSION);
         exit(command_finish(STATUS_OK));
     default:
         return ARGP_ERR_UNKNOWN;
@@ -115,33 +114,13 @@ unsigned long command_number(struct argp_state *state, const char *option, const
     return n;
 }
 
-size_t command_memory(struct argp_state *state, const char *text)
-{
-    struct hfc_error err = {0};
-    size_t bytes = 0;
-
-    if (budget_parse(text, &bytes, &err) < 0)
-        argp_error(state, "--memory: %s", err.msg);
-    return bytes;
-}
-
-void command_bucket(struct argp_state *state, const char *option, char *text, const char **url)
-{
-    if (*url != NULL)
-        argp_error(state, "--%s is given twice", option);
-    if (strncmp(text, "s3://", 5) != 0 && strncmp(text, "file://", 7) != 0)
-        argp_error(state, "--%s: '%s' is no bucket: expected s3://BUCKET[/PREFIX] or file:///DIR",
-                   option, text);
-    *url = text;
-}
-
 /* A message is one line, and may quote what came from outside. */
 static void say(const char *what, const char *fmt, va_list ap)
 {
     char text[HFC_ERROR_MAX];
 
     (void)vsnprintf(text, sizeof(text), fmt, ap);
-    fprintf(stderr, "hfcache-refresh: %s: ", what);
+    fprintf(stderr, "%s: %s: ", command_program, what);
     print_visible(stderr, text);
     fputc('\n', stderr);
 }

@@ -2,8 +2,8 @@
  *
  * Small objects whose number is bounded: when there is no room for one, no caller has an answer.
  */
-#ifndef REFRESH_NEED_H
-#define REFRESH_NEED_H
+#ifndef COMMAND_NEED_H
+#define COMMAND_NEED_H
 
 #include <stdlib.h>
 #include <string.h>

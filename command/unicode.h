@@ -2,8 +2,8 @@
  *
  * Threads: no state.
  */
-#ifndef REFRESH_UNICODE_H
-#define REFRESH_UNICODE_H
+#ifndef COMMAND_UNICODE_H
+#define COMMAND_UNICODE_H
 
 #include <stdbool.h>
 #include <stddef.h>
