@@ -277,7 +277,7 @@ static bool is_etag(const char *etag)
     return len > 0 && len < HFC_ETAG_MAX;
 }
 
-static const char *entry_fault(const struct hfc_entry *e)
+const char *hfc_index_entry_fault(const struct hfc_entry *e)
 {
     if (e->commit[0] != '\0')
         return is_commit(e->commit) ? key_fault(e->key) : "the commit is not 40 hex digits";
@@ -288,7 +288,7 @@ static const char *entry_fault(const struct hfc_entry *e)
     return key_fault(e->key);
 }
 
-static const char *snapshot_fault(const struct hfc_snapshot *s)
+const char *hfc_index_snapshot_fault(const struct hfc_snapshot *s)
 {
     size_t len = strnlen(s->repo, HFC_INDEX_REPO_MAX + 1);
 
@@ -362,13 +362,16 @@ const struct hfc_entry *hfc_index_find(const struct hfc_index *x, const char *ke
     return table_item(&x->entries, i);
 }
 
-/* The new entry is made before the old one goes: `e` may point into it. */
 int hfc_index_put(struct hfc_index *x, const struct hfc_entry *e, struct hfc_error *err)
 {
-    const char *fault = entry_fault(e);
+    const char *fault = hfc_index_entry_fault(e);
 
-    if (fault != NULL)
-        return hfc_index_fault(err, EINVAL, fault);
+    return fault != NULL ? hfc_index_fault(err, EINVAL, fault) : hfc_index_put_checked(x, e, err);
+}
+
+/* The new entry is made before the old one goes: `e` may point into it. */
+int hfc_index_put_checked(struct hfc_index *x, const struct hfc_entry *e, struct hfc_error *err)
+{
     struct hfc_entry *made = table_reserve(x, &x->entries) ? copy_entry(x, e) : NULL;
     if (made == NULL)
         return no_room(x, err);
@@ -446,10 +449,15 @@ static void set_filter(struct hfc_snapshot *to, const struct hfc_snapshot *from)
 
 int hfc_index_put_snapshot(struct hfc_index *x, const struct hfc_snapshot *s, struct hfc_error *err)
 {
-    const char *fault = snapshot_fault(s);
+    const char *fault = hfc_index_snapshot_fault(s);
 
-    if (fault != NULL)
-        return hfc_index_fault(err, EINVAL, fault);
+    return fault != NULL ? hfc_index_fault(err, EINVAL, fault)
+                         : hfc_index_put_snapshot_checked(x, s, err);
+}
+
+int hfc_index_put_snapshot_checked(struct hfc_index *x, const struct hfc_snapshot *s,
+                                   struct hfc_error *err)
+{
     size_t i = find_snapshot(x, s->repo, s->commit);
     if (i < x->snapshots.n) {
         set_filter(table_item(&x->snapshots, i), s);

@@ -43,6 +43,9 @@ struct hfc_snapshot {
     uint8_t filter[HFC_SHA256_SIZE];
 };
 
+/* Why an entry can't stand in an index, or NULL. */
+const char *hfc_index_entry_fault(const struct hfc_entry *e);
+
 struct hfc_index;
 
 /* Empty; never takes more than `max_bytes` of memory. */
@@ -73,6 +76,14 @@ bool hfc_index_remove_snapshot(struct hfc_index *x, const char *repo, const char
  * say "line N: what is wrong" (errnum EBADMSG), or ENOMEM. */
 struct hfc_index_parser;
 struct hfc_index_parser *hfc_index_parser_new(struct hfc_index *into);
+/* The same without a table: what stands in the lines is given on as it comes, checked and in order.
+ * Strings are valid during the call. -1 with an error ends the reading. snapshot() may be NULL. The
+ * sink has to live as long as the parser. */
+struct hfc_index_sink {
+    int (*snapshot)(void *ctx, const struct hfc_snapshot *s, struct hfc_error *err);
+    int (*entry)(void *ctx, const struct hfc_entry *e, struct hfc_error *err);
+};
+struct hfc_index_parser *hfc_index_parser_new_sink(const struct hfc_index_sink *sink, void *ctx);
 int hfc_index_parse(struct hfc_index_parser *p, const void *bytes, size_t n, struct hfc_error *err);
 int hfc_index_parser_finish(struct hfc_index_parser *p, struct hfc_error *err);
 void hfc_index_parser_free(struct hfc_index_parser *p);
@@ -83,5 +94,15 @@ struct hfc_index_writer;
 struct hfc_index_writer *hfc_index_writer_new(const struct hfc_index *x);
 struct hfc_body hfc_index_body(struct hfc_index_writer *w);
 void hfc_index_writer_free(struct hfc_index_writer *w);
+
+/* The text line by line, of entries that come in the order of their keys and stand in no table.
+ * Lines are added to `to`, which the caller may empty at any time. -1: the entry can't stand in an
+ * index (EINVAL), or is not above the one before it (EBADMSG); nothing was added. */
+struct hfc_index_lines;
+struct hfc_index_lines *hfc_index_lines_new(struct hfc_buf *to); /* adds the header */
+int hfc_index_lines_add(struct hfc_index_lines *l, const struct hfc_entry *e,
+                        struct hfc_error *err);
+void hfc_index_lines_end(struct hfc_index_lines *l); /* adds the end line: nothing may follow */
+void hfc_index_lines_free(struct hfc_index_lines *l);
 
 #endif

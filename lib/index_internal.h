@@ -23,6 +23,14 @@ static inline int hfc_index_fault(struct hfc_error *err, int errnum, const char 
     return -1;
 }
 
+/* Why it can't stand in an index, or NULL. */
+const char *hfc_index_snapshot_fault(const struct hfc_snapshot *s);
+
+/* hfc_index_put() and hfc_index_put_snapshot() of what was checked already. */
+int hfc_index_put_checked(struct hfc_index *x, const struct hfc_entry *e, struct hfc_error *err);
+int hfc_index_put_snapshot_checked(struct hfc_index *x, const struct hfc_snapshot *s,
+                                   struct hfc_error *err);
+
 /* The bytes that stand as %XX in a field: those that would end it, and the escape itself. */
 static inline bool hfc_index_escaped(unsigned char c)
 {

@@ -1,4 +1,5 @@
-/* index_read.c: the text of an index into its table; see index.h and docs/index-format.md.
+/* index_read.c: the text of an index into its table, or line by line to whoever takes it; see
+ * index.h and docs/index-format.md.
  *
  * The text comes from a bucket that others may write, so it is input: every deviation from the
  * format is refused with its line. Lines that lie whole in the caller's bytes are parsed there;
@@ -14,13 +15,19 @@
 #include "index_internal.h"
 
 struct hfc_index_parser {
-    struct hfc_index *into;
+    const struct hfc_index_sink *sink;
+    void *ctx;
     struct hfc_hash *hash; /* of all lines so far */
     struct hfc_buf cut;    /* the begin of a line whose end has not come */
     size_t lines;          /* that are done */
     bool ended;            /* the end line was read */
     bool failed;
     struct hfc_error why; /* what every call says from then on */
+
+    /* The last line of each kind, for the order: "" if there was none. */
+    char repo[HFC_INDEX_REPO_MAX + 1], commit[HFC_COMMIT_SIZE];
+    char keys[2][HFC_KEY_MAX + 1]; /* the last key, and room for the next one */
+    unsigned last_key;
 };
 
 /* What is left of a line. */
@@ -28,13 +35,33 @@ struct text {
     const char *at, *end;
 };
 
+static int table_snapshot(void *ctx, const struct hfc_snapshot *s, struct hfc_error *err)
+{
+    return hfc_index_put_snapshot_checked(ctx, s, err);
+}
+
+static int table_entry(void *ctx, const struct hfc_entry *e, struct hfc_error *err)
+{
+    return hfc_index_put_checked(ctx, e, err);
+}
+
 struct hfc_index_parser *hfc_index_parser_new(struct hfc_index *into)
 {
+    static const struct hfc_index_sink table = {table_snapshot, table_entry};
+
     assert(hfc_index_count(into) == 0 && hfc_index_snapshots(into) == 0);
+    return hfc_index_parser_new_sink(&table, into);
+}
+
+struct hfc_index_parser *hfc_index_parser_new_sink(const struct hfc_index_sink *sink, void *ctx)
+{
     struct hfc_index_parser *p = calloc(1, sizeof(*p));
+
     if (p == NULL)
         abort();
-    p->into = into;
+    assert(sink->entry != NULL);
+    p->sink = sink;
+    p->ctx = ctx;
     p->hash = hfc_hash_new(HFC_SHA256);
     hfc_buf_init(&p->cut, HFC_INDEX_LINE_MAX);
     return p;
@@ -169,12 +196,22 @@ static int header_line(struct text line, struct hfc_error *err)
     return 0;
 }
 
-/* What the table refuses is wrong in the text. */
-static int put_failed(struct hfc_error *err)
+/* Checks its order, too, and remembers it. */
+static int give_snapshot(struct hfc_index_parser *p, const struct hfc_snapshot *s,
+                         struct hfc_error *err)
 {
-    if (err != NULL && err->errnum == EINVAL)
-        err->errnum = EBADMSG;
-    return -1;
+    int order = strcmp(p->repo, s->repo);
+    const char *fault = hfc_index_snapshot_fault(s);
+
+    if (p->keys[p->last_key][0] != '\0')
+        return bad(err, "a snapshot line stands behind an object or a ref");
+    if (order > 0 || (order == 0 && strcmp(p->commit, s->commit) >= 0))
+        return bad(err, "the snapshot is not above the one before it");
+    if (fault != NULL)
+        return bad(err, fault);
+    memcpy(p->repo, s->repo, strlen(s->repo) + 1);
+    memcpy(p->commit, s->commit, sizeof(p->commit));
+    return p->sink->snapshot != NULL ? p->sink->snapshot(p->ctx, s, err) : 0;
 }
 
 static int snapshot_line(struct hfc_index_parser *p, struct text line, struct hfc_error *err)
@@ -191,30 +228,27 @@ static int snapshot_line(struct hfc_index_parser *p, struct text line, struct hf
         return bad(err, "the commit is not 40 hex digits");
     if (!digest(f[2], s.filter, sizeof(s.filter), &s.has_filter))
         return bad(err, "the filter is neither a SHA-256 in lower-case hex nor '-'");
-    if (hfc_index_count(p->into) > 0)
-        return bad(err, "a snapshot line stands behind an object or a ref");
     s.repo = repo;
-    size_t n = hfc_index_snapshots(p->into);
-    const struct hfc_snapshot *last = n > 0 ? hfc_index_snapshot_at(p->into, n - 1) : NULL;
-    int order = last != NULL ? strcmp(last->repo, repo) : -1;
-    if (order > 0 || (order == 0 && strcmp(last->commit, s.commit) >= 0))
-        return bad(err, "the snapshot is not above the one before it");
-    return hfc_index_put_snapshot(p->into, &s, err) == 0 ? 0 : put_failed(err);
+    return give_snapshot(p, &s, err);
 }
 
-static int put_entry(struct hfc_index_parser *p, struct text key_field, const struct hfc_entry *e,
-                     struct hfc_error *err)
+/* The key behind the last one; what the sink gets points into the parser. */
+static int give_entry(struct hfc_index_parser *p, struct text key_field, struct hfc_entry *e,
+                      struct hfc_error *err)
 {
-    char key[HFC_KEY_MAX + 1];
-    size_t n = hfc_index_count(p->into);
+    unsigned next = 1 - p->last_key;
+    char *key = p->keys[next];
 
-    if (!decode(key_field, key, sizeof(key)))
+    if (!decode(key_field, key, sizeof(p->keys[next])))
         return bad(err, "the key is too long or not encoded as it should be");
-    if (n > 0 && strcmp(hfc_index_at(p->into, n - 1)->key, key) >= 0)
+    if (strcmp(p->keys[p->last_key], key) >= 0)
         return bad(err, "the key is not above the one before it");
-    struct hfc_entry entry = *e;
-    entry.key = key;
-    return hfc_index_put(p->into, &entry, err) == 0 ? 0 : put_failed(err);
+    e->key = key;
+    const char *fault = hfc_index_entry_fault(e);
+    if (fault != NULL)
+        return bad(err, fault);
+    p->last_key = next;
+    return p->sink->entry(p->ctx, e, err);
 }
 
 static int object_line(struct hfc_index_parser *p, struct text line, struct hfc_error *err)
@@ -237,19 +271,19 @@ static int object_line(struct hfc_index_parser *p, struct text line, struct hfc_
     if (!digest(f[3], e.meta.git_sha1, HFC_SHA1_SIZE, &e.meta.has_git_sha1))
         return bad(err, "the git SHA-1 is neither 40 lower-case hex digits nor '-'");
     e.etag = etag;
-    return put_entry(p, f[4], &e, err);
+    return give_entry(p, f[4], &e, err);
 }
 
 static int ref_line(struct hfc_index_parser *p, struct text line, struct hfc_error *err)
 {
-    struct hfc_entry e = {.etag = ""};
+    struct hfc_entry e = {.etag = "", .size = HFC_COMMIT_SIZE - 1};
     struct text f[2];
 
     if (!next_field(&line, &f[0]) || !last_field(&line, &f[1]))
         return bad(err, "a ref line has two fields: COMMIT KEY");
     if (!commit(f[0], e.commit))
         return bad(err, "the commit is not 40 hex digits");
-    return put_entry(p, f[1], &e, err);
+    return give_entry(p, f[1], &e, err);
 }
 
 static int end_line(struct hfc_index_parser *p, struct text line, struct hfc_error *err)

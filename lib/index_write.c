@@ -1,7 +1,8 @@
-/* index_write.c: the text of an index, line by line as it is asked for; see index.h.
+/* index_write.c: the text of an index, line by line: of a table as it is asked for, or of entries
+ * as they come; see index.h.
  *
- * Making a writer goes over all lines once, for size and digests. Reading then makes them again:
- * what is in memory is one line, however large the index.
+ * Making a writer of a table goes over all lines once, for size and digests. Reading then makes
+ * them again: what is in memory is one line, however large the index.
  */
 #include "index.h"
 
@@ -71,6 +72,18 @@ static void entry_line(struct hfc_buf *out, const struct hfc_entry *e)
     hfc_buf_char(out, '\n');
 }
 
+static void header_line(struct hfc_buf *out)
+{
+    hfc_buf_printf(out, HFC_INDEX_MAGIC "%d\n", HFC_INDEX_VERSION);
+}
+
+static void end_line(struct hfc_buf *out, size_t lines, const uint8_t sha256[HFC_SHA256_SIZE])
+{
+    hfc_buf_printf(out, "end %zu ", lines);
+    add_digest(out, true, sha256, HFC_SHA256_SIZE);
+    hfc_buf_char(out, '\n');
+}
+
 /* How many lines stand before the end line. */
 static size_t line_count(const struct hfc_index *x)
 {
@@ -84,16 +97,13 @@ static void make_line(struct hfc_index_writer *w, size_t i)
 
     hfc_buf_reset(&w->line);
     if (i == 0)
-        hfc_buf_printf(&w->line, HFC_INDEX_MAGIC "%d\n", HFC_INDEX_VERSION);
+        header_line(&w->line);
     else if (i <= snapshots)
         snapshot_line(&w->line, hfc_index_snapshot_at(w->index, i - 1));
     else if (i < line_count(w->index))
         entry_line(&w->line, hfc_index_at(w->index, i - 1 - snapshots));
-    else {
-        hfc_buf_printf(&w->line, "end %zu ", i);
-        add_digest(&w->line, true, w->lines_sha256, sizeof(w->lines_sha256));
-        hfc_buf_char(&w->line, '\n');
-    }
+    else
+        end_line(&w->line, i, w->lines_sha256);
     if (hfc_buf_failed(&w->line))
         abort(); /* memory: a line of what the table takes has less than HFC_INDEX_LINE_MAX */
 }
@@ -168,4 +178,71 @@ static ssize_t read_text(void *ctx, uint64_t offset, void *to, size_t n)
 struct hfc_body hfc_index_body(struct hfc_index_writer *w)
 {
     return (struct hfc_body){.read = read_text, .ctx = w, .size = w->size, .sha256 = w->sha256};
+}
+
+/* ---- Lines without a table. ---- */
+
+struct hfc_index_lines {
+    struct hfc_buf *to;
+    struct hfc_buf line;
+    struct hfc_hash *hash;
+    size_t n;                   /* lines */
+    char last[HFC_KEY_MAX + 1]; /* key; "" if there was none */
+};
+
+/* Gives l->line on, and counts it. */
+static void give_line(struct hfc_index_lines *l)
+{
+    if (hfc_buf_failed(&l->line))
+        abort(); /* memory, as above */
+    hfc_hash_add(l->hash, l->line.data, l->line.len);
+    hfc_buf_add(l->to, l->line.data, l->line.len);
+    hfc_buf_reset(&l->line);
+    l->n++;
+}
+
+struct hfc_index_lines *hfc_index_lines_new(struct hfc_buf *to)
+{
+    struct hfc_index_lines *l = calloc(1, sizeof(*l));
+
+    if (l == NULL)
+        abort();
+    l->to = to;
+    l->hash = hfc_hash_new(HFC_SHA256);
+    hfc_buf_init(&l->line, HFC_INDEX_LINE_MAX);
+    header_line(&l->line);
+    give_line(l);
+    return l;
+}
+
+int hfc_index_lines_add(struct hfc_index_lines *l, const struct hfc_entry *e, struct hfc_error *err)
+{
+    const char *fault = hfc_index_entry_fault(e);
+
+    if (fault != NULL)
+        return hfc_index_fault(err, EINVAL, fault);
+    if (strcmp(l->last, e->key) >= 0)
+        return hfc_index_fault(err, EBADMSG, "the key is not above the one before it");
+    memcpy(l->last, e->key, strlen(e->key) + 1);
+    entry_line(&l->line, e);
+    give_line(l);
+    return 0;
+}
+
+void hfc_index_lines_end(struct hfc_index_lines *l)
+{
+    uint8_t sha256[HFC_SHA256_SIZE];
+
+    hfc_hash_finish(l->hash, sha256);
+    end_line(&l->line, l->n, sha256);
+    give_line(l);
+}
+
+void hfc_index_lines_free(struct hfc_index_lines *l)
+{
+    if (l == NULL)
+        return;
+    hfc_hash_free(l->hash);
+    hfc_buf_free(&l->line);
+    free(l);
 }
