@@ -50,9 +50,11 @@ struct read {
     enum read_source source; /* set by the engine before `done`: where the slowest byte came from */
     /* The engine's: */
     struct read *next, *prev;
+    struct fetch *own;        /* past the cache: the fetch that holds its chunks */
     uint64_t began, deadline; /* clock_ns() */
     bool waits, past_cache;
-    uint8_t misses; /* how often its blocks were gone again */
+    uint8_t misses;  /* how often its blocks were gone again */
+    uint8_t missing; /* bit i: block i of those it needs is nowhere yet */
 };
 
 struct engine_config {

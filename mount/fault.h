@@ -27,8 +27,11 @@ enum fault_point {
 };
 
 struct shared;
-void fault_setup(struct shared *shared); /* reads the variable */
+/* Reads the variable. Without `shared` it counts on its own. */
+void fault_setup(struct shared *shared);
 /* 0, or the errno to fail with. May not return. */
 int fault_at(enum fault_point point);
+/* Whether it is the name HFCACHE_FAULT_NAME. */
+bool fault_named(const char *name);
 
 #endif

@@ -17,13 +17,16 @@
 enum { PROBE_INTERVAL_MS = 1000, PROBE_DEADLINE_MS = 5000 };
 
 struct prober;
-/* Forked at once, idle until prober_begin() sends it the mount's root. */
+/* Forked at once, idle until prober_begin() sends it the mount's root, of which it keeps a copy. */
 struct prober *prober_start(struct hfc_error *err);
 int prober_begin(struct prober *p, int root, struct hfc_error *err);
 /* Whether a read through the mount has worked within PROBE_DEADLINE_MS; any thread. */
 bool prober_ready(const struct prober *p);
 /* Milliseconds since the last one that worked; -1: none yet. */
 int64_t prober_age_ms(const struct prober *p);
-void prober_stop(struct prober *p);
+/* To be called now and then, by the thread that has started it: if the process was killed, another
+ * one takes its place. */
+void prober_tend(struct prober *p);
+void prober_stop(struct prober *p); /* NULL is fine */
 
 #endif

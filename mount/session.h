@@ -35,12 +35,16 @@ struct session_config {
 
 struct session *session_start(const struct session_config *config, struct hfc_error *err);
 
-/* Takes no more requests; waits up to `ms` for those that are parked, and leaves the rest in their
- * slots. */
+/* Takes no more requests. Parked ones go on being answered: while they need the loop, its thread
+ * has to run it. */
+void session_stop(struct session *s);
+/* The same; then waits, without the loop, up to `ms` for those that are parked, has the engine
+ * abandon the rest and leaves them in their slots. */
 void session_drain(struct session *s, int ms);
 void session_free(struct session *s);
 
-unsigned session_parked(const struct session *s);
+unsigned session_parked(struct session *s);
+uint64_t session_generation(const struct session *s); /* for fs.c */
 
 /* For fs.c: answers the read request `req` (a fuse_req_t) of a blob, now or when its bytes are
  * there. Ends the caller's use of the blob. */

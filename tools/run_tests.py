@@ -4,7 +4,8 @@
   cmocka SUITE PROGRAM...             unit test programs, two at a time
   sanity SUITE PROGRAM                a program that the sanitizers must stop
   fuzz SUITE SECONDS WORKDIR PROGRAM...   all seeds, then SECONDS of fuzzing each
-  pytest SUITE PYTHON PATH...         integration tests: folders or files
+  pytest SUITE PYTHON PATH...         integration tests: folders or files; several at a time if
+                                      that Python has xdist (PYTEST_JOBS=0: one after the other)
   broken TARGET                       make TARGET failed: a failure, if it left none behind
   summary                             all suites; the last line is `N passed, N failed, N skipped`
 
@@ -22,6 +23,8 @@ import xml.etree.ElementTree
 from results import Suite
 
 JOBS = os.cpu_count() or 1
+# Integration tests mostly wait for others.
+PYTEST_JOBS = int(os.environ.get("PYTEST_JOBS", 2 * JOBS))
 # One hung test must not hang the run.
 UNIT_TIMEOUT = 300
 SANITIZER_OPTIONS = {
@@ -148,6 +151,14 @@ def run_fuzz(suite, args):
         suite.add(part)
 
 
+def parallel(python):
+    """Options for pytest: which tests go to one process says tests/integration/conftest.py."""
+    probe = subprocess.run([python, "-c", "import xdist"], stderr=subprocess.DEVNULL, check=False)
+    if PYTEST_JOBS == 0 or probe.returncode != 0:
+        return []
+    return ["-n", str(PYTEST_JOBS), "--dist", "loadscope", "--no-loadscope-reorder"]
+
+
 def run_pytest(suite, args, results):
     python, paths = args[0], args[1:]
     report_file = results / f"{suite.name}.xml"
@@ -155,8 +166,8 @@ def run_pytest(suite, args, results):
     report_file.unlink(missing_ok=True)
     env = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
     done = subprocess.run([python, "-m", "pytest", "-q", "-p", "no:cacheprovider",
-                           f"--junitxml={report_file}", *paths], stdin=subprocess.DEVNULL, env=env,
-                          check=False)
+                           f"--junitxml={report_file}", *parallel(python), *paths],
+                          stdin=subprocess.DEVNULL, env=env, check=False)
     if not report_file.exists():
         suite.failures.append(f"pytest: status {done.returncode}, no report")
         return

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,10 @@ sys.path.insert(0, str(REPO / "tests/integration"))
 
 # pylint: disable=wrong-import-position
 from refresh import check_bucket, environment, refresh, Bucket  # noqa: E402
+from mount import Mount, needs_mount, place_fixture  # noqa: E402
 from servers import HubServer  # noqa: E402
+
+__all__ = ["place_fixture"]
 
 torch = pytest.importorskip("torch", reason="no torch: make test-clients installs it")
 transformers = pytest.importorskip("transformers",
@@ -48,27 +52,75 @@ def tiny(kind):
     return transformers.GPT2LMHeadModel(config).eval()
 
 
-@pytest.mark.parametrize("kind", ["llama", "gpt2"])
-def test_a_sharded_model_is_loaded_from_the_bucket(kind, tmp_path):
-    model = tiny(kind)
-    with torch.no_grad():
-        expected = model(torch.tensor([IDS])).logits[0]
-    saved = tmp_path / "saved"
+def publish(model, saved, url):
+    """The model in shards, in a bucket; how many files it has."""
     model.save_pretrained(saved, max_shard_size="100KB", safe_serialization=True)
     files = {str(path.relative_to(saved)): path for path in saved.rglob("*") if path.is_file()}
     assert sum(name.endswith(".safetensors") for name in files) > 1
-    bucket = Bucket(f"file://{tmp_path}/bucket")
+    bucket = Bucket(url)
     with HubServer() as hub:
         hub.model("org/tiny", files)
         done = refresh("sync", "org/tiny", "--to", bucket.url, env=environment(hub))
         assert done.rc == 0, done
     check_bucket(bucket.objects(), {"org/tiny": {n: p.read_bytes() for n, p in files.items()}})
-    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"),
-           "HF_HOME": str(bucket.root), "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    done = subprocess.run([sys.executable, "-c", LOAD], input=json.dumps(["org/tiny", IDS]),
-                          env=env, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+
+
+def load(home, hf_home, timeout=300):
+    """Starts loading the model; finish() has what it says."""
+    env = {"PATH": os.environ["PATH"], "HOME": str(home), "HF_HOME": str(hf_home),
+           "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    child = subprocess.Popen([sys.executable, "-c", LOAD], env=env, stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def finish():
+        out, err = child.communicate(json.dumps(["org/tiny", IDS]), timeout=timeout)
+        assert child.returncode == 0, err
+        return json.loads(out)
+    return child, finish
+
+
+def expected_of(model):
+    with torch.no_grad():
+        return model(torch.tensor([IDS])).logits[0].double()
+
+
+def check_told(told, kind, expected):
     assert told["type"] == kind
-    assert torch.allclose(torch.tensor(told["logits"], dtype=torch.float64), expected.double(),
-                          atol=1e-5)
+    assert torch.allclose(torch.tensor(told["logits"], dtype=torch.float64), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_a_sharded_model_is_loaded_from_the_bucket(kind, tmp_path):
+    model = tiny(kind)
+    publish(model, tmp_path / "saved", f"file://{tmp_path}/bucket")
+    _, finish = load(tmp_path / "home", tmp_path / "bucket")
+    check_told(finish(), kind, expected_of(model))
+
+
+@needs_mount
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_a_sharded_model_is_loaded_from_the_mount_while_the_worker_is_killed(kind, tmp_path, place):
+    """As often as it can be while the client runs: mapped shards included."""
+    model = tiny(kind)
+    publish(model, tmp_path / "saved", f"file://{place}/bucket")
+    with Mount(place, f"file://{place}/bucket", cache_size="1Mi") as mount:
+        mount.run()
+        mount.wait_for_names()
+        child, finish = load(tmp_path / "home", mount.root)
+        ended = threading.Event()
+        kills = []
+
+        def kill():
+            while not ended.wait(0.3):
+                kills.append(mount.kill_worker())
+                mount.wait_successor(kills[-1])
+        thread = threading.Thread(target=kill)
+        thread.start()
+        try:
+            told = finish()
+        finally:
+            ended.set()
+            thread.join()
+            child.kill()
+        check_told(told, kind, expected_of(model))
+        assert len(kills) > 1

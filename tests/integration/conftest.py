@@ -54,6 +54,33 @@ name: hook-{{RUNNER_NAME_NORMALIZED}}
 """
 
 
+# Several processes run the tests side by side (tools/run_tests.py). A module stays in one of them,
+# for the sake of its fixtures, unless it is one of these, of which every function may go elsewhere.
+SPREAD = {"test_mount_cache", "test_mount_handover", "test_mount_model", "test_mount_s3_faults",
+          "test_mount_seen", "test_mount_start", "test_sync_kill"}
+# What takes longest begins first, so that nothing long is left for the end.
+LONGEST = ["test_mutations", "test_mount_s3_faults", "test_mount_handover", "test_mount_cache",
+           "test_mount_memory", "test_mount_model", "test_sync_kill", "test_generate"]
+
+
+def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    # pylint: disable=import-outside-toplevel
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByModule(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            module = nodeid.partition("::")[0]
+            return nodeid.partition("[")[0] if Path(module).stem in SPREAD else module
+
+    return ByModule(config, log) if config.getoption("dist") == "loadscope" else None
+
+
 class Result:
     def __init__(self, done):
         self.rc, self.out, self.err = done.returncode, done.stdout, done.stderr

@@ -77,9 +77,7 @@ class Cache:
                "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1",
                # Nothing listens there: who asks the network all the same, fails.
                "HF_ENDPOINT": "http://127.0.0.1:9"}
-        argv = [python, "-c", CLIENT]
-        if os.geteuid() == 0:
-            argv = ["unshare", "-m", "sh", "-c", SEALED, self.folder, *argv]
+        argv = self.argv(python, CLIENT)
         done = subprocess.run([str(arg) for arg in argv], input=json.dumps(expressions), env=env,
                               capture_output=True, text=True, timeout=120, check=False)
         if os.geteuid() == 0 and "mount" in done.stderr and not done.stdout:
@@ -87,6 +85,10 @@ class Cache:
         assert done.returncode == 0, done.stderr
         assert "Warning" not in done.stderr, done.stderr
         return json.loads(done.stdout)
+
+    def argv(self, python, client):
+        argv = [python, "-c", client]
+        return ["unshare", "-m", "sh", "-c", SEALED, self.folder, *argv] if os.geteuid() == 0 else argv
 
     def values(self, python, *expressions):
         answers = self.ask(python, *expressions)

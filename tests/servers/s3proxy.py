@@ -21,6 +21,11 @@ have passed), "after" the server has done it and its answer was thrown away, or 
   complete_error   200 with an error in the body, as CompleteMultipartUpload can do
   flip             the byte `at` of the body has a bit flipped (during, answer)
   call             call() is called, then the connection ends
+Only in the answer, where `at` is also "head", "middle" or "end" (its last byte):
+  drip             from there on one byte every `seconds`
+  short, long      a byte is missing or too many there, Content-Length agrees
+  content_range    Content-Range is `shift` (1) off; shift=None: absent
+  whole            200 with content(key) in place of a range
 """
 import fnmatch
 import re
@@ -35,7 +40,8 @@ ERRORS = {"slowdown": (503, "SlowDown"), "internal": (500, "InternalError"),
           "forbidden": (403, "AccessDenied"), "unavailable": (503, "ServiceUnavailable"),
           "skewed": (403, "RequestTimeTooSkewed"), "expired": (400, "ExpiredToken"),
           "timeout": (400, "RequestTimeout"), "bad_digest": (400, "BadDigest")}
-KINDS = {"reset", "fin", "stall", "status", "complete_error", "flip", "call", *ERRORS}
+EDITS = {"short", "long", "content_range", "whole"}
+KINDS = {"reset", "drip", *EDITS, "fin", "stall", "status", "complete_error", "flip", "call", *ERRORS}
 WHENS = ("before", "during", "after", "answer")
 # (method, in the query, copied from elsewhere) of calls on an object; the first that fits.
 OBJECT_CALLS = (
@@ -85,16 +91,23 @@ class Call:
 
 class Failure:
     def __init__(self, kind, when="before", operation=None, key=None, nth=1, times=1, at=0,
-                 call=None, status=500, code="InternalError", seconds=3600):
+                 call=None, status=500, code="InternalError", seconds=3600, shift=1, content=None):
         if kind not in KINDS or when not in WHENS:
             raise ValueError(f"no such failure: {kind}, {when}")
+        if when != "answer" and (kind == "drip" or kind in EDITS or isinstance(at, str)):
+            raise ValueError("there is no answer to change")
         if kind == "flip" and when not in ("during", "answer"):
             raise ValueError("there is no byte to flip")
         self.kind, self.when, self.operation, self.key = kind, when, operation, key
         self.nth, self.times, self.at = nth, times, at
-        self.call, self.seconds = call, seconds
+        self.call, self.seconds, self.shift, self.content = call, seconds, shift, content
         self.status, self.code = ERRORS.get(kind, (status, code))
         self.seen = self.hits = 0
+
+    def place(self, length):
+        """The byte that `at` means in a body of this length."""
+        return {"head": 0, "middle": (length or 0) // 2, "end": max(0, (length or 1) - 1)}.get(
+            self.at, self.at)
 
     def due(self, call):
         if self.operation not in (None, call.operation) or (
@@ -117,6 +130,14 @@ class Message:
         length = self.headers.get("content-length")
         # None: up to the end of the connection.
         self.length = 0 if bodyless else int(length) if length is not None else None
+
+    def set(self, name, value):
+        """Another value for a header of the head that is passed on; None removes it."""
+        lines = self.raw[:-4].split(b"\r\n")
+        lines = [line for line in lines if not line.lower().startswith(name.encode() + b":")]
+        if value is not None:
+            lines.append(f"{name}: {value}".encode())
+        self.raw = b"\r\n".join(lines) + b"\r\n\r\n"
 
 
 def pump(reader, length, sink):
@@ -155,9 +176,9 @@ def pump_body(reader, message, sink):
 class Fuse:
     """A sink in front of another one that acts when `at` bytes have passed."""
 
-    def __init__(self, sink, failure, act):
+    def __init__(self, sink, failure, act, length=None):
         self.sink, self.failure, self.act = sink, failure, act
-        self.left = failure.at
+        self.left = failure.place(length)
 
     def __call__(self, piece):
         if self.left is None or len(piece) <= self.left:
@@ -170,9 +191,30 @@ class Fuse:
             self.sink(before)
         if self.failure.kind == "flip":
             rest = bytes([rest[0] ^ 1]) + rest[1:]
+        elif self.failure.kind == "short":
+            rest = rest[1:]
+        elif self.failure.kind == "long":
+            rest = b"\xa5" + rest
         else:
             self.act()
         self.sink(rest)
+
+
+class Drip:
+    """A sink in front of another one that gets slow when `at` bytes have passed."""
+
+    def __init__(self, sink, failure, length, client):
+        self.sink, self.seconds, self.client = sink, failure.seconds, client
+        self.left = failure.place(length)
+
+    def __call__(self, piece):
+        quick, slow = piece[:self.left], piece[self.left:]
+        self.left = max(0, self.left - len(piece))
+        if quick:
+            self.sink(quick)
+        for byte in slow:
+            wait(self.client, self.seconds)
+            self.sink(bytes([byte]))
 
 
 class S3Proxy(Listener):
@@ -270,12 +312,36 @@ class Conversation:
             self.answer(call, failure)
             return
         sink = self.client.sendall
+        if failure and failure.kind in EDITS and response.length:
+            self.edit(call, response, failure)
         sink(response.raw)
-        if when == "answer":
-            sink = Fuse(sink, failure, lambda: self.act(failure, both=True))
+        if failure and failure.kind == "drip":
+            sink = Drip(sink, failure, response.length, self.client)
+        elif when == "answer" and failure.kind != "content_range":
+            sink = Fuse(sink, failure, lambda: self.act(failure, both=True), response.length)
         call.received = pump_body(self.from_server, response, sink)
         if response.length is None and not response.chunked:
             raise Gone
+
+    def edit(self, call, response, failure):
+        """Changes the head of an answer to what its body will be."""
+        told = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", response.headers.get("content-range", ""))
+        if failure.kind == "whole":
+            pump_body(self.from_server, response, lambda piece: None)
+            body = failure.content(call.key)
+            response.set("content-range", None)
+            response.set("content-length", len(body))
+            response.raw = b"HTTP/1.1 200 OK" + response.raw[response.raw.index(b"\r\n"):]
+            self.client.sendall(response.raw + body)
+            call.status = 200
+            finish(self.client)
+            raise Gone
+        if failure.kind != "content_range":
+            response.set("content-length", response.length + (-1 if failure.kind == "short" else 1))
+        elif told:
+            first, last, size = map(int, told.groups())
+            response.set("content-range", None if failure.shift is None else
+                         f"bytes {first + failure.shift}-{last + failure.shift}/{size}")
 
     def forward(self, request, call, sink):
         """Sends the request on; returns the head of the final answer."""
