@@ -44,10 +44,10 @@ help: ## list the targets
 	  /^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile mk/test.mk
 	@printf '\nUseful: V=1, CC=clang, -j2, CLUSTER=name, DESTDIR=dir prefix=/usr.\n'
 
-.PHONY: demo all generate check format install clean distclean deps deps-build deps-test
-demo: deps-build ## install what the build needs, build, generate, publish a small model, show it all
+.PHONY: demo all generate check format install clean distclean deps deps-build deps-demo deps-test
+demo: deps-demo ## install what it needs, build, generate, publish a small model, mount and load it
 	+@$(MAKE) --no-print-directory all
-	@tools/demo.sh $(BIN)/hfcache-gen $(BIN)/hfcache-refresh $(BUILD)/demo
+	@tools/demo.sh $(BIN)/hfcache-gen $(BIN)/hfcache-refresh $(BIN)/hfcache-mount $(BUILD)/demo
 
 all: $(PROGRAMS) ## build the programs (build/bin)
 
@@ -80,5 +80,7 @@ distclean: clean ## remove build/ altogether
 deps: deps-test ## install what build and tests need: Debian packages, build/venv, build/tools
 deps-build:
 	@tools/deps.sh build
+deps-demo:
+	@tools/deps.sh demo
 deps-test:
 	@tools/deps.sh test

@@ -1,19 +1,21 @@
 #!/bin/bash
-# demo.sh GENERATOR REFRESHER FOLDER: generates everything that clusters/ describes, then publishes
-# a small model from a Hub on this machine into a directory below FOLDER, which is made anew.
-# No account, no network: the Hub is the tests' own, the bucket is a directory.
+# demo.sh GENERATOR REFRESHER MOUNTER FOLDER: generates everything that clusters/ describes, publishes
+# a small model from a Hub on this machine into a directory below FOLDER, which is made anew, mounts
+# that and loads the model from the mount. No account, no network: the Hub is the tests' own, the
+# bucket is a directory.
 set -euo pipefail
-generator=$1 refresher=$2 folder=$3
+generator=$1 refresher=$2 mounter=$3 folder=$4
+tools=$(cd "$(dirname "$0")" && pwd)
 servers=$(cd "$(dirname "$0")/../tests/servers" && pwd)
 python=/usr/bin/python3
 [[ -x $python ]] || python=python3
-hub=
+hub='' mount='' as_root=()
 
-# Whatever happens, the Hub does not outlive the demo.
+# Whatever happens, neither Hub nor mount outlives the demo.
 cleanup() {
-  [[ -n $hub ]] || return 0
-  kill "$hub" 2>/dev/null || true
-  wait "$hub" || true
+  [[ -z $hub ]] || kill "$hub" 2>/dev/null || true
+  [[ -z $mount ]] || "${as_root[@]}" kill "$mount" 2>/dev/null || true
+  wait || true
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
@@ -45,6 +47,79 @@ start_hub() {
   export HF_ENDPOINT
 }
 
+# Why there can be no mount here, or nothing.
+no_mount() {
+  if [[ ! -c /dev/fuse ]]; then
+    echo 'this machine has no /dev/fuse'
+  elif [[ $(id -u) -ne 0 ]] && ! sudo --non-interactive true 2>/dev/null; then
+    echo 'mounting takes root, and there is no password-less sudo'
+  fi
+}
+
+start_mount() {
+  # Not below FOLDER: the worker is another user, who has to get there.
+  scratch=$(mktemp -d)
+  chmod 755 "$scratch"
+  mkdir "$scratch/hf_cache"
+  cp -r "$folder/bucket" "$scratch/bucket"
+  [[ $(id -u) -eq 0 ]] || as_root=(sudo --non-interactive)
+  printf '\n$ %s run --store file://%s --cache %s --memory 64Mi %s &\n' "$mounter" \
+    "$scratch/bucket" "$scratch/cache" "$scratch/hf_cache"
+  "${as_root[@]}" "$mounter" run --store "file://$scratch/bucket" --cache "$scratch/cache" \
+    --memory 64Mi "$scratch/hf_cache" 2>"$folder/mount.log" &
+  mount=$!
+  until "${as_root[@]}" "$mounter" status >/dev/null 2>&1; do
+    kill -0 "$mount" 2>/dev/null || {
+      cat "$folder/mount.log" >&2
+      echo 'demo: the mount does not start' >&2
+      exit 1
+    }
+    sleep 0.1
+  done
+}
+
+load_model() {
+  local client=$tools/../build/venv/bin/python
+  if [[ -x $client ]]; then
+    HF_HOME=$scratch/hf_cache HF_HUB_OFFLINE=1 "$client" "$tools/demo_load.py" demo-org/tiny-llama
+  else
+    echo '(huggingface_hub could not be installed, so the files are only summed)'
+    (cd "$scratch/hf_cache" && find hub -type f -exec sha256sum {} +)
+  fi
+}
+
+worker_pid() {
+  "${as_root[@]}" "$mounter" status --json | "$python" -c 'import json, sys
+print(json.load(sys.stdin)["worker_pid"])'
+}
+
+stop_mount() {
+  "${as_root[@]}" kill "$mount"
+  wait "$mount" || true
+  mount=''
+  "${as_root[@]}" rm -rf "$scratch"
+}
+
+demo_mount() {
+  local reason
+  heading 'The bucket as a read-only file system'
+  reason=$(no_mount)
+  if [[ -n $reason ]]; then
+    echo "Left out: $reason."
+    return
+  fi
+  start_mount
+  echo
+  echo 'The real client, offline, with HF_HOME on the mount:'
+  load_model
+  heading 'The worker is killed; readers only wait for its successor'
+  printf '\n$ kill -KILL %s\n' "$(worker_pid)"
+  "${as_root[@]}" kill -KILL "$(worker_pid)"
+  load_model
+  show "${as_root[@]}" "$mounter" status
+  stop_mount
+}
+
 heading 'The manifests of all clusters in clusters/, from templates/'
 show "$generator" generate
 echo
@@ -73,6 +148,8 @@ heading 'What the bucket holds now'
 show "$refresher" list --in "$bucket"
 printf '\nIn files, which any Hugging Face program reads with HF_HUB_CACHE=%s:\n' "$folder/bucket/hub"
 (cd "$folder/bucket" && find hub -type f | sort | sed 's/^/  /')
+
+demo_mount
 
 cat <<TEXT
 

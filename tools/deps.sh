@@ -1,7 +1,8 @@
 #!/bin/bash
-# deps.sh build|test|bench|clients: installs what is missing, and says nothing if nothing is.
+# deps.sh build|demo|test|bench|clients: installs what is missing, and says nothing if nothing is.
 #
 #   build    Debian packages: compiler, make, libraries, and Python for the demo's Hub
+#   demo     the same and build/venv, if that can be had: the demo's Hugging Face client
 #   test     those of the tests too, build/venv (tests/requirements.txt), build/venv-hub026 (an old
 #            huggingface_hub), the Go programs of the tests in build/tools, build/schemas
 #   bench    the same and the Go programs of the benchmarks
@@ -190,6 +191,10 @@ case ${1-} in
   build)
     install_packages "${build_packages[@]}"
     ;;
+  demo)
+    install_packages "${build_packages[@]}" python3-venv ca-certificates
+    attempt venv make_venv build/venv tests/requirements.txt
+    ;;
   test | bench | clients)
     install_packages "${build_packages[@]}" "${test_packages[@]}"
     make_test_tools
@@ -197,6 +202,6 @@ case ${1-} in
     [[ $1 != clients ]] || make_venv build/venv-clients tests/requirements-clients.txt
     ;;
   *)
-    die "usage: deps.sh build|test|bench|clients"
+    die "usage: deps.sh build|demo|test|bench|clients"
     ;;
 esac
