@@ -53,6 +53,7 @@ char *hfc_buf_reserve(struct hfc_buf *b, size_t n)
             return NULL;
         }
         b->data = data;
+        b->data[b->len] = '\0'; /* whoever reserves may add nothing */
         b->cap = cap;
     }
     return b->data + b->len;

@@ -107,6 +107,20 @@ static void a_buffer_keeps_to_its_cap_and_says_so(void **state)
     assert_null(hfc_buf_reserve(&b, 1));
 }
 
+static void a_buffer_ends_with_a_nul_also_if_what_was_reserved_is_not_used(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 50; i++) { /* freed memory with something in it comes back soon */
+        hfc_autobuf struct hfc_buf b;
+        hfc_buf_init(&b, 4096);
+        memset(hfc_buf_reserve(&b, 100), 'x', 100);
+        hfc_buf_free(&b);
+        hfc_buf_init(&b, 4096);
+        assert_non_null(hfc_buf_reserve(&b, 100));
+        assert_int_equal(b.data[0], '\0');
+    }
+}
+
 static void a_reset_buffer_is_empty_and_well(void **state)
 {
     hfc_autobuf struct hfc_buf b;
@@ -407,6 +421,7 @@ int main(void)
         cmocka_unit_test(an_empty_buffer_is_an_empty_string),
         cmocka_unit_test(a_buffer_grows_and_ends_with_a_nul),
         cmocka_unit_test(a_buffer_keeps_to_its_cap_and_says_so),
+        cmocka_unit_test(a_buffer_ends_with_a_nul_also_if_what_was_reserved_is_not_used),
         cmocka_unit_test(a_reset_buffer_is_empty_and_well),
         cmocka_unit_test(memory_that_cannot_be_had_is_a_failure),
         cmocka_unit_test(an_error_ends_with_its_errno_text),
