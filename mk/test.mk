@@ -12,6 +12,9 @@ RUN_TESTS := tools/run_tests.py --results $(BUILD)/results
 unit_programs = $(UNIT:%=$(BUILD)/$1/tests/%)
 SANITY := $(BUILD)/asan/tests/sanity
 
+# A clock that a test can set forward.
+test_mount_control_LDFLAGS := -Wl,--wrap=hfc_now_ms
+
 # $(call unit,VARIANT): a test program is linked with everything but main.o; what one needs beside
 # that stands here as NAME_LDFLAGS.
 define unit

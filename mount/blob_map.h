@@ -12,7 +12,7 @@
 #include "memory_plan.h"
 
 enum {
-    MAP_HEADER = 4096,
+    MAP_HEADER = 2048, /* so that a small blob's map takes one page */
     MAP_RECORD = 8,
     DATA_UNIT = 4096, /* what O_DIRECT writes at least: data files are multiples of it */
 };

@@ -65,11 +65,12 @@ struct blob *blob_use_cached(struct cache *c, uint64_t id)
 
     cache_lock(c);
     struct entry *e = entry_find(c, id);
-    struct blob *b = e != NULL && !e->dropping && !e->broken ? e->blob : NULL;
+    bool usable = e != NULL && !e->dropping && !e->broken;
+    struct blob *b = usable ? e->blob : NULL;
     if (b != NULL)
         b = use_known(b, &b->info);
     cache_unlock(c);
-    if (b != NULL || e == NULL)
+    if (b != NULL || !usable)
         return b;
     int rc = header_load(c, id, &h);
     if (rc == 0)

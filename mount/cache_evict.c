@@ -248,12 +248,14 @@ bool evict_until_fits(struct cache *c, uint64_t need, bool entry)
             continue;
         }
         c->evicting = true;
-        bool freed = evict_unused(c, excess(c, need), entry) ||
-                     (excess(c, need) > 0 && evict_in_use(c));
+        bool freed =
+            evict_unused(c, excess(c, need), entry) || (excess(c, need) > 0 && evict_in_use(c));
         c->evicting = false;
         (void)pthread_cond_broadcast(&c->changed);
-        if (!freed)
+        if (!freed && c->left == 0)
             return false;
+        if (!freed) /* what was dropped is freed when nobody is at work on it any more */
+            (void)pthread_cond_wait(&c->changed, &c->lock);
     }
     return true;
 }

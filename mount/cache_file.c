@@ -384,6 +384,7 @@ void files_put(struct blob *b, struct blob_files *f)
         return;
     close_pair(f);
     cache_lock(c);
+    space_left(c, f, 0);
     give_back(c, f);
     cache_unlock(c);
 }
@@ -406,8 +407,11 @@ bool entry_drop(struct cache *c, struct entry *e, bool wrong)
     bool gone = false;
 
     assert(e->dropping && (e->blob == NULL || !e->blob->opening));
-    if (e->blob != NULL && !forget(e->blob))
+    if (e->blob != NULL && !forget(e->blob)) {
+        if (f != NULL)
+            space_left(c, f, e->allocated);
         f = NULL;
+    }
     cache_unlock(c);
     if (f != NULL)
         close_pair(f);

@@ -39,6 +39,7 @@ struct blob_files {
     unsigned busy;     /* threads at work on them */
     bool read_only;    /* the file system is */
     struct blob *blob; /* NULL: dropped, closed by the last one who is at work */
+    uint64_t left;     /* bytes that are reserved until then, as they are not free yet */
     TAILQ_ENTRY(blob_files) order;
 };
 TAILQ_HEAD(files_list, blob_files);
@@ -104,7 +105,7 @@ struct cache {
 
     uint64_t used, others; /* bytes; `others`: all but blobs, part of `used` */
     uint64_t spare;        /* for the next copy of the index */
-    uint64_t reserved, limit_now, looked_at, evictions;
+    uint64_t reserved, left, limit_now, looked_at, evictions; /* `left`: part of `reserved` */
     bool punches, evicting, failing;
     struct blob *punched; /* whose blocks of this span are just being freed */
     struct span punching;

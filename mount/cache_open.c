@@ -355,6 +355,11 @@ static int set_limit(struct cache *c, const struct cache_config *config, struct 
         return hfc_error_set(err, errno, "%s: its file system cannot be asked for its size",
                              c->path);
     uint64_t size = (uint64_t)fs.f_blocks * fs.f_frsize;
+    if (config->limit == 0 && size == 0)
+        return hfc_error_set(err, 0,
+                             "%s: its file system has no size of which a part could be taken; give "
+                             "bytes with --cache-size",
+                             c->path);
     c->limit = config->limit != 0 ? config->limit : size / HUNDRED * config->percent;
     c->limit_now = c->limit;
     return 0;

@@ -30,6 +30,7 @@ void blob_linger(struct blob *b);
 uint64_t allocated_by(int fd);
 void space_look(struct cache *c, bool now); /* at all but blobs, once a second unless `now` */
 void space_settle(struct cache *c, struct blob_files *f);
+void space_left(struct cache *c, struct blob_files *f, uint64_t bytes); /* by dropped files */
 void space_set(struct cache *c, struct entry *e, uint64_t allocated);
 void space_clamp(struct cache *c); /* the bound, to what the file system has */
 /* Counts and logs; not locked. */

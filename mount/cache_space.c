@@ -75,13 +75,25 @@ void space_set(struct cache *c, struct entry *e, uint64_t allocated)
     show(c);
 }
 
+void space_left(struct cache *c, struct blob_files *f, uint64_t bytes)
+{
+    assert(f->blob == NULL && c->reserved >= f->left && c->left >= f->left);
+    c->reserved += bytes - f->left;
+    c->left += bytes - f->left;
+    f->left = bytes;
+}
+
 /* Files that somebody else has removed take space which nobody sees: they are not used any more. */
 void space_settle(struct cache *c, struct blob_files *f)
 {
     struct stat data, map;
 
-    if (f->blob == NULL || fstat(f->data, &data) < 0 || fstat(f->map, &map) < 0)
+    if (fstat(f->data, &data) < 0 || fstat(f->map, &map) < 0)
         return;
+    if (f->blob == NULL) {
+        space_left(c, f, allocated_of(&data) + allocated_of(&map));
+        return;
+    }
     struct entry *e = f->blob->entry;
     if (data.st_nlink == 0 || map.st_nlink == 0)
         e->broken = true;
@@ -94,8 +106,8 @@ void space_clamp(struct cache *c)
 {
     struct statvfs fs;
 
-    if (fstatvfs(c->blobs, &fs) < 0)
-        return;
+    if (fstatvfs(c->blobs, &fs) < 0 || fs.f_blocks == 0)
+        return; /* not told, as by a file system in memory */
     uint64_t free = (uint64_t)fs.f_bavail * fs.f_frsize;
     uint64_t room = c->used + free > ROOM_LEFT ? c->used + free - ROOM_LEFT : 0;
     c->limit_now = room < c->limit ? room : c->limit;

@@ -150,6 +150,7 @@ static void take_draft(struct catalog *c, const char *etag)
     }
     bool changed = c->tree == NULL || memcmp(c->sha256, d->copy.sha256, HFC_SHA256_SIZE) != 0;
     (void)snprintf(c->etag, sizeof(c->etag), "%s", etag);
+    c->had_index = d->parser != NULL;
     catalog_copy_keep(&d->copy, etag);
     if (changed) {
         catalog_install(c, tree, d->copy.sha256);
@@ -281,7 +282,7 @@ static void index_done(void *ctx, const struct hfc_store_reply *reply, const str
         index_failed(c, err);
         return;
     }
-    c->had_index = true;
+    c->had_index = true; /* even if it is of no use */
     c->refused[0] = '\0';
     if (c->draft == NULL) /* not a byte has come */
         (void)index_data(l, "", 0);

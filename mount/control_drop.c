@@ -58,6 +58,7 @@ static void drop_one(struct control *c, struct drop *d, uint64_t id)
 
     if (b != NULL && i < json_array_size(d->models) && cache_has(c->config.cache, id, &bytes)) {
         blob_drop(b);
+        engine_forget(c->config.engine, id);
         d->objects[i]++;
         d->bytes[i] += bytes;
     }

@@ -7,7 +7,7 @@
 #include "metrics.h"
 #include "need.h"
 
-enum { NS_PER_MS = 1000 * 1000 };
+enum { NS_PER_S = 1000 * 1000 * 1000 };
 
 static void add(json_t *to, const char *name, json_t *value)
 {
@@ -100,9 +100,8 @@ static void add_takeovers(json_t *to)
         json_pack("{s:o,s:o,s:o,s:o}", "count", count(M_TAKEOVERS), "redone", count(M_REDONE),
                   "poisoned", count(M_POISONED), "orphaned", count(M_ORPHANED)));
     add(to, "kernel",
-        json_pack("{s:b,s:b,s:b}", "passthrough", (int)(metric_get(M_KERNEL_PASSTHROUGH) != 0),
-                  "readdirplus", (int)(metric_get(M_KERNEL_READDIRPLUS) != 0), "max_pages",
-                  (int)(metric_get(M_KERNEL_MAX_PAGES) != 0)));
+        json_pack("{s:b,s:b}", "passthrough", (int)(metric_get(M_KERNEL_PASSTHROUGH) != 0),
+                  "readdirplus", (int)(metric_get(M_KERNEL_READDIRPLUS) != 0)));
 }
 
 static void add_scrub(const struct control *c, json_t *to)
@@ -121,7 +120,7 @@ json_t *control_status(struct control *c)
     engine_stats(c->config.engine, &s);
     add(to, "worker_pid", json_integer(getpid()));
     add(to, "version", json_string(HFC_VERSION));
-    add(to, "uptime_s", seconds((double)((clock_ns() - c->began) / NS_PER_MS) / 1000));
+    add(to, "uptime_s", seconds((double)(clock_ns() - c->began) / NS_PER_S));
     add(to, "ready", json_boolean(metric_get(M_READY) != 0));
     add_memory(to);
     add_cache(c, to);

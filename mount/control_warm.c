@@ -52,6 +52,7 @@ struct warm {
 
     struct blob *blob; /* being read */
     uint32_t block;    /* from which on nothing was asked for yet */
+    bool fetched;      /* something of it was asked for */
     unsigned reading;
     struct warm_read reads[WARM_READS];
 };
@@ -199,6 +200,10 @@ static void read_on(struct warm *w)
         w->bytes_done += blob_block_size(w->blob, i);
     w->block = at;
     if (at < blocks && at - from < LOOK_BLOCKS) {
+        /* What is in memory only would be answered from there, and not stored. */
+        if (!w->fetched)
+            engine_forget(w->control->config.engine, blob_info(w->blob)->id);
+        w->fetched = true;
         uint64_t offset = (uint64_t)at * BLOCK_SIZE;
         uint64_t left = size - offset;
         w->block = at + READ_MAX / BLOCK_SIZE;
@@ -257,6 +262,7 @@ static bool take_file(struct warm *w)
         return true;
     }
     w->block = 0;
+    w->fetched = false;
     if (w->blob == NULL)
         note_failure(w, w->path, "too many objects are in use");
     return true;

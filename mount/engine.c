@@ -179,6 +179,13 @@ void engine_abandon(struct engine *e)
         stream_touch(e, &e->streams[i]);
 }
 
+void engine_forget(struct engine *e, uint64_t blob)
+{
+    engine_lock(e);
+    chunks_drop(e->chunks, blob);
+    engine_unlock(e);
+}
+
 void engine_stats(struct engine *e, struct engine_stats *stats)
 {
     uint64_t now = clock_ns(), beat = atomic_load(&e->beat), oldest = atomic_load(&e->oldest);

@@ -86,6 +86,10 @@ bool engine_read(struct engine *e, struct read *r, bool wait);
 /* Forgets all waiting reads without a word: their requests are the successor's. */
 void engine_abandon(struct engine *e);
 
+/* Forgets what the arena has of a blob: it was dropped from the cache, or is to get into it again,
+ * which a read that is answered from memory does not see to. Any thread. */
+void engine_forget(struct engine *e, uint64_t blob);
+
 struct engine_stats {
     unsigned waiting, fetching, queued; /* reads, ranges, blobs that stand in line */
     unsigned chunks, chunks_used;

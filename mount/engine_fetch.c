@@ -9,6 +9,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -141,7 +142,7 @@ static void no_longer_missing(struct stream *s, uint32_t block)
     for (struct read *r = s->waiting.first; r != NULL; r = r->next) {
         uint32_t first = (uint32_t)(r->offset / BLOCK_SIZE);
         if (block >= first && block - first < READ_BLOCKS_MAX)
-            r->missing &= (uint8_t)~(1U << (block - first));
+            r->missing &= (uint8_t) ~(1U << (block - first));
     }
 }
 
@@ -258,23 +259,24 @@ static void count_failure(int errnum)
     metric_add(m, 1);
 }
 
-/* Nothing else is in the message of an answer that was too short. */
+/* The store's messages name the object. */
 static void failed(struct engine *e, struct stream *s, const struct hfc_error *err)
 {
-    const char *msg = err != NULL ? err->msg : "fewer bytes than asked for";
+    const char *msg = err != NULL ? err->msg : "the store sent fewer bytes than were asked for";
     int errnum = err != NULL ? err->errnum : EBADMSG;
-    const char *key = blob_info(s->blob)->key;
 
     count_failure(errnum);
     (void)snprintf(e->causes[s - e->streams], CAUSE_MAX, "%.*s", CAUSE_MAX - 1, msg);
     if (errnum == ENOENT)
         errnum = ESTALE;
     if (errnum != EACCES && errnum != ESTALE) {
-        log_line(LOG_FETCH, LEVEL_WARNING, "%s: %s; tried again while somebody waits", key, msg);
-        line_retry(e, s);
+        unsigned waiting = s->waiting.n;
+        uint64_t ms = line_retry(e, s);
+        log_line(LOG_FETCH, LEVEL_WARNING,
+                 "%s; %u reads wait, tried again for them in %" PRIu64 " ms", msg, waiting, ms);
         return;
     }
-    log_line(LOG_FETCH, LEVEL_ERROR, "%s: %s; %u reads fail with %s", key, msg, s->waiting.n,
+    log_line(LOG_FETCH, LEVEL_ERROR, "%s; %u reads fail with %s", msg, s->waiting.n,
              errnum == EACCES ? "EACCES" : "ESTALE");
     stream_fail(e, s, errnum);
     if (e->config.trouble != NULL)
@@ -298,7 +300,8 @@ static void ended(struct fetch *f, const struct hfc_error *err)
         count_success(e, s, f);
     if (came || f->block > f->first)
         s->tries = 0;
-    bool check = came && f->past && s->whole && f->reader != NULL;
+    /* While another check runs its reader waits for that, and then again. */
+    bool check = came && f->past && s->whole && f->reader != NULL && !s->checking;
     engine_lock(e);
     f->checking = check;
     detach(f);
@@ -367,6 +370,11 @@ void fetches_resume(struct engine *e)
         stream_judge(e, f->stream);
         hfc_store_resume(f->op);
     }
+    engine_lock(e);
+    e->hungry[TAKE_FILL] = false; /* who was refused, and has not come for it, asks again */
+    if (e->hungry[TAKE_DISK])
+        (void)pthread_cond_signal(&e->work);
+    engine_unlock(e);
 }
 
 /* ---- The store. ---- */

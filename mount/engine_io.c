@@ -118,8 +118,8 @@ static void verify(struct engine *e, struct stream *s, struct chunk *buffer)
 {
     engine_unlock(e);
     strikes_blob(s->id);
-    int verdict = buffer == NULL ? verify_own(s)
-                                 : blob_verify(s->blob, buffer->bytes, 0, &e->stopping);
+    int verdict =
+        buffer == NULL ? verify_own(s) : blob_verify(s->blob, buffer->bytes, 0, &e->stopping);
     strikes_blob(0);
     engine_lock(e);
     s->verdict = verdict;

@@ -16,8 +16,8 @@
 #include "metrics.h"
 
 enum {
-    SOON = 2 * WINDOW_MIN,    /* blocks: nearer to a GET than this is not worth another one */
-    RETRY_FIRST_MS = 100,     /* bound of the first wait */
+    SOON = 2 * WINDOW_MIN,        /* blocks: nearer to a GET than this is not worth another one */
+    RETRY_FIRST_MS = 100,         /* bound of the first wait */
     READER_GONE_MS = 2 * TICK_MS, /* a reader that was not seen for so long needs no GET */
 };
 _Static_assert(WINDOW_MAX <= 64, "blob_present() tells of 64 blocks at most");
@@ -69,8 +69,8 @@ static bool wants_connection(struct engine *e, const struct stream *s)
 {
     uint32_t block;
 
-    return e->store != NULL && s->waiting.n > 0 && stream_has_place(s) && demand(s, &block) != NULL &&
-           !is_settling(e, s);
+    return e->store != NULL && s->waiting.n > 0 && stream_has_place(s) &&
+           demand(s, &block) != NULL && !is_settling(e, s);
 }
 
 void line_leave(struct engine *e, struct stream *s)
@@ -128,8 +128,8 @@ static void retry_due(void *ctx)
     line_schedule(e);
 }
 
-/* Full jitter: up to a bound that doubles with each failure. */
-void line_retry(struct engine *e, struct stream *s)
+/* Full jitter: up to a bound that doubles with each failure. How long it is. */
+uint64_t line_retry(struct engine *e, struct stream *s)
 {
     uint64_t bound = RETRY_CAP_MS;
 
@@ -140,11 +140,12 @@ void line_retry(struct engine *e, struct stream *s)
     uint64_t ms = 1 + random_below(bound);
     s->retry_at = clock_ns() + ms * NS_PER_MS;
     if (s->waiting.n == 0)
-        return;
+        return ms;
     s->place = RETRYING;
     TAILQ_INSERT_TAIL(&e->retries, s, line);
     if (e->retry.loop == NULL || e->retry.due > hfc_now_ms() + (int64_t)ms)
         hfc_timer_start(e->config.loop, &e->retry, (int64_t)ms, retry_due, e);
+    return ms;
 }
 
 /* ---- Ranges. ---- */
@@ -213,7 +214,8 @@ static void start_into_cache(struct engine *e, struct stream *s, const struct re
 
 /* ---- Past the cache. ---- */
 
-/* What is in memory is pinned, for the rest there have to be chunks. Lock. False: there are none. */
+/* What is in memory is pinned, for the rest there have to be chunks. Lock. False: there are none.
+ */
 static bool take_own(struct engine *e, struct own *own, uint64_t id)
 {
     struct chunk *got[READ_BLOCKS_MAX];

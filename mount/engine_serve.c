@@ -416,8 +416,7 @@ bool engine_serve_from_disk(struct engine *e)
     assert((missing & ~bits(p.n)) == 0);
     if (missing != 0 && r->source == READ_MEMORY)
         r->source = READ_DISK;
-    if (missing == 0 ||
-        (!blob_waits_for_digest(r->blob) && plate_load(e, r, &p, missing)))
+    if (missing == 0 || (!blob_waits_for_digest(r->blob) && plate_load(e, r, &p, missing)))
         serve_gathered(e, r, &p);
     else
         missed(e, r, &p);

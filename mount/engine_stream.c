@@ -146,8 +146,7 @@ void stream_note(struct engine *e, struct stream *s, const struct read *r)
     if (end > c->next)
         c->next = end;
     c->used = r->began;
-    if (end < blob_info(r->blob)->size && cursor_wants_ahead(s, c) &&
-        stream_has_place(s)) {
+    if (end < blob_info(r->blob)->size && cursor_wants_ahead(s, c) && stream_has_place(s)) {
         get_up(e, s, r->blob);
         stream_tell(e, s, TOLD_AHEAD);
     }
@@ -491,7 +490,8 @@ static void publish_own(struct engine *e, struct stream *s, struct fetch *f)
         struct chunk *k = f->own.chunks[i];
         if (k->ready)
             continue;
-        chunk_publish(e->chunks, k, s->id, f->own.base + i, blob_block_size(s->blob, f->own.base + i));
+        chunk_publish(e->chunks, k, s->id, f->own.base + i,
+                      blob_block_size(s->blob, f->own.base + i));
         chunk_pin(e->chunks, k);
         engine_write(e, s, f->own.base + i, k, false);
     }

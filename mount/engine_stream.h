@@ -43,9 +43,9 @@ struct stream {
     struct fetch *fetches[FETCHES_OF_ONE_BLOB]; /* that are not cancelled and have not ended */
     unsigned writing, news;                     /* blocks on their way to the disk; TOLD_* */
     int verdict;                                /* as of blob_verify() */
-    struct fetch *check;                        /* whose chunks are being verified; NULL: the disk's */
+    struct fetch *check;  /* whose chunks are being verified; NULL: the disk's */
     bool checking, whole; /* whole: nothing is answered before the digest was right */
-    bool full, wrote;     /* the last block found no room; blocks were stored since the last check */
+    bool full, wrote; /* the last block found no room; blocks were stored since the last check */
     /* Loop: */
     struct reads waiting;
     TAILQ_ENTRY(stream) line, leap; /* line: or retries */
@@ -57,16 +57,16 @@ struct stream {
 
 /* Of a read: the blocks that `missing` is about. */
 void stream_span(const struct stream *s, const struct read *r, uint32_t *first, unsigned *n);
-struct stream *stream_find(struct engine *e, uint64_t id);                    /* lock */
-void stream_note(struct engine *e, struct stream *s, const struct read *r);   /* lock */
-struct cursor *stream_cursor(struct stream *s, const struct read *r);         /* lock; or NULL */
-bool cursor_wants_ahead(const struct stream *s, const struct cursor *c);      /* lock */
-void stream_tell(struct engine *e, struct stream *s, unsigned news);          /* lock */
-bool stream_fetches(const struct stream *s);                                  /* lock, or loop */
-bool stream_has_place(const struct stream *s);                                /* lock, or loop */
+struct stream *stream_find(struct engine *e, uint64_t id);                  /* lock */
+void stream_note(struct engine *e, struct stream *s, const struct read *r); /* lock */
+struct cursor *stream_cursor(struct stream *s, const struct read *r);       /* lock; or NULL */
+bool cursor_wants_ahead(const struct stream *s, const struct cursor *c);    /* lock */
+void stream_tell(struct engine *e, struct stream *s, unsigned news);        /* lock */
+bool stream_fetches(const struct stream *s);                                /* lock, or loop */
+bool stream_has_place(const struct stream *s);                              /* lock, or loop */
 bool blob_waits_for_digest(const struct blob *b);
 /* The rest: loop. */
-bool stream_attach(struct engine *e, struct read *r); /* false: no stream is to be had */
+bool stream_attach(struct engine *e, struct read *r);  /* false: no stream is to be had */
 void stream_judge(struct engine *e, struct stream *s); /* answers reads whose bytes are here */
 void stream_ready(struct engine *e, struct stream *s, struct read *r);
 void stream_check(struct engine *e, struct stream *s, struct fetch *f);
@@ -111,7 +111,7 @@ void fetches_resume(struct engine *e);
 bool fetch_room(struct engine *e);
 
 void line_update(struct engine *e, struct stream *s);
-void line_retry(struct engine *e, struct stream *s);
+uint64_t line_retry(struct engine *e, struct stream *s);
 void line_leave(struct engine *e, struct stream *s);
 void line_leap(struct engine *e, struct stream *s);
 bool line_no_leaps(struct engine *e);

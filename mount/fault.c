@@ -133,14 +133,21 @@ void fault_setup(struct shared *shared)
         add(one);
 }
 
+/* Death is on the way. */
+static void die(int signal_number)
+{
+    if (signal_number == SIGKILL)
+        (void)kill(getpid(), signal_number);
+    else
+        (void)raise(signal_number); /* of this very thread */
+    for (;;)
+        (void)pause();
+}
+
 static int act(int action)
 {
-    if (action == ACTION_KILL)
-        (void)kill(getpid(), SIGKILL);
-    if (action == ACTION_SEGV)
-        (void)raise(SIGSEGV);
-    while (action < 0) /* its death is on the way */
-        (void)pause();
+    if (action < 0)
+        die(action == ACTION_KILL ? SIGKILL : SIGSEGV);
     return action;
 }
 

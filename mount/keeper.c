@@ -142,7 +142,7 @@ static const struct {
 
 static void on_peer(struct keeper *k, struct peer *p)
 {
-    struct link_frame f;
+    struct link_frame f = {0};
     struct hfc_error err;
     int fds[LINK_FDS_MAX];
     bool owner = p->uid == 0 || p->uid == geteuid();
@@ -182,6 +182,7 @@ static struct peer *free_peer(struct keeper *k)
 
 static void on_listener(struct keeper *k)
 {
+    /* cppcheck-suppress nullPointer */
     hfc_autoclose int fd = accept4(k->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     struct peer p = {.since = keeper_now()};
 
@@ -338,6 +339,7 @@ static int start(struct keeper *k, struct hfc_error *err)
     hfc_autoclose int lock = lock_place(c->mountpoint);
     enum mount_found found;
 
+    (void)lock; /* until the socket is there, or the start has failed */
     if (mount_look(c->mountpoint, &found, &k->device, err) < 0)
         return -1;
     hfc_autoclose int other = link_connect(c->socket, err);
@@ -370,37 +372,49 @@ static int give_up_calls(struct keeper *k, struct hfc_error *err)
 
 /* ---- the loop ---- */
 
-static void advance(struct keeper *k)
+/* No worker has come with the mount that was found. */
+static bool adoption_is_over(const struct keeper *k)
 {
-    const struct keeper_config *c = k->config;
-    struct hfc_error err;
-    uint64_t now = keeper_now();
+    return k->dev < 0 && !k->stopping && keeper_now() >= k->adopt_until;
+}
 
-    if (told_to_stop && k->successor == NULL) /* it may be about to confirm */
-        keeper_stop(k, c->unmount);
+static bool is_orphan(struct keeper *k)
+{
+    return k->dev >= 0 && !k->stopping && k->successor == NULL && keeper_active(k) == NULL &&
+           k->config->orphan_timeout > 0 &&
+           keeper_now() - k->without_since >= k->config->orphan_timeout * 1000ULL;
+}
+
+/* What has come to an end, by a signal or by time. */
+static void look_for_ends(struct keeper *k)
+{
     if (child_ended)
         reap(k);
-    if (k->successor != NULL && now - k->handed_at >= HANDING_MS)
+    if (k->successor != NULL && keeper_now() - k->handed_at >= HANDING_MS)
         keeper_hang_up(k, k->successor);
-    if (k->adopt_until != 0 && k->dev < 0 && !k->stopping && now >= k->adopt_until &&
-        mount_fresh(k, &err) < 0) {
-        log_line(LOG_START, LEVEL_ERROR, "%s", err.msg);
-        keeper_end(k, 1);
-    }
+    if (told_to_stop && k->successor == NULL) /* it may be about to confirm */
+        keeper_stop(k, k->config->unmount);
     if (k->dev >= 0 && mount_broken(k->dev))
         on_broken(k);
-    if (k->stopping && !k->done)
+    else if (k->stopping)
         finish_stop(k);
+}
+
+static void advance(struct keeper *k)
+{
+    struct hfc_error err;
+
+    look_for_ends(k);
     if (k->done)
         return;
-    if (give_up_calls(k, &err) < 0) {
+    if ((adoption_is_over(k) && mount_fresh(k, &err) < 0) || give_up_calls(k, &err) < 0) {
         log_line(LOG_START, LEVEL_ERROR, "%s", err.msg);
         keeper_end(k, 1);
+        return;
     }
     keeper_choose(k);
     spawn(k);
-    if (k->dev >= 0 && !k->orphaned && keeper_active(k) == NULL && k->successor == NULL &&
-        !k->stopping && c->orphan_timeout > 0 && now - k->without_since >= c->orphan_timeout * 1000)
+    if (!k->orphaned && is_orphan(k))
         keeper_orphan_begin(k);
 }
 

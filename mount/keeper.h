@@ -25,20 +25,23 @@ struct keeper_config {
     uint64_t mask;           /* FUSE_* flags never to ask for (tests, old kernels) */
     bool unmount; /* at SIGTERM: unmount; else the mount is left to worker or successor */
     /* `run` only: called when no worker serves or stands by; starts one (keeper does the waiting).
-     * NULL: workers come by themselves. */
+     * Its pid (0: unknown), or -1. The child has handlers of the keeper's (SIGTERM, SIGINT,
+     * SIGCHLD; SIGPIPE is ignored) and its capabilities. NULL: workers come by themselves. */
     int (*spawn)(void *ctx, bool standby, struct hfc_error *err);
     void *ctx;
 };
 
-/* Mounts, or takes over a mount that is there (from a keeper that listens at `socket`, or from a
- * worker that has lost its keeper and comes within 3 s), clears a dead one, and serves until
- * SIGTERM, LINK_UNMOUNT, a successor, or an unmount from outside. Returns an exit status; prints
- * through logging.h. */
+/* Gives up its privileges itself (both steps of privileges.h; the second not with `spawn`, as
+ * children would inherit it). Mounts, or takes over a mount that is there (from a keeper that
+ * listens at `socket`, or from a worker that has lost its keeper and comes within 3 s), clears a
+ * dead one, and serves until SIGTERM, LINK_UNMOUNT, a successor, or an unmount from outside
+ * (`umount -l`: a plain one finds it busy, keeper and worker hold the root). Returns an exit
+ * status; prints through logging.h. */
 int keeper_run(const struct keeper_config *config);
 
 /* keeper_mount.c */
-/* What lies at the mount point: nothing of ours, a live or dead mount of ours (found in
- * /proc/self/mountinfo, never by touching it), or something else. */
+/* What lies at the mount point: nothing (or a folder bound there, a place made ready), a live or
+ * dead mount of ours (found in /proc/self/mountinfo, never by touching it), or something else. */
 enum mount_found { MOUNT_NONE, MOUNT_OURS, MOUNT_FOREIGN };
 int mount_look(const char *mountpoint, enum mount_found *found, uint64_t *device,
                struct hfc_error *err);

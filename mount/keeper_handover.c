@@ -173,23 +173,24 @@ static bool is_peers(const struct peer *p, int pidfd)
     return mount_fdinfo(pidfd, "Pid:") == (long)p->pid;
 }
 
+/* There is always a place: fewer may register than there are. */
 static struct worker *add_worker(struct keeper *k, int *pidfd, pid_t pid, uint64_t arena)
 {
-    for (struct worker *w = k->workers; w < k->workers + WORKERS_MAX; w++) {
-        if (w->state != WORKER_NONE)
-            continue;
-        *w = (struct worker){
-            .state = WORKER_STANDBY,
-            .pidfd = hfc_steal_fd(pidfd),
-            .pid = pid,
-            .arena = arena,
-            .since = keeper_now(),
-            .order = ORDER_MIDDLE + k->registered++,
-        };
-        return w;
+    struct worker *w = k->workers;
+
+    while (w->state != WORKER_NONE) {
+        w++;
+        assert(w < k->workers + WORKERS_MAX);
     }
-    assert(!"there is room for one more than may register");
-    return NULL;
+    *w = (struct worker){
+        .state = WORKER_STANDBY,
+        .pidfd = hfc_steal_fd(pidfd),
+        .pid = pid,
+        .arena = arena,
+        .since = keeper_now(),
+        .order = ORDER_MIDDLE + k->registered++,
+    };
+    return w;
 }
 
 static void join(struct worker *w, struct peer *p)

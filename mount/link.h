@@ -5,23 +5,29 @@
  * version, size, the number of descriptors that the kind asks for; a peer that sends anything else
  * is hung up on.
  *
- *   from           kind            descriptors      meaning
- *   worker         LINK_HELLO      pidfd            "I am `pid`"; flags; `bytes`: arena it wants
- *   keeper         LINK_ACTIVATE   dev memfd arena root   serve now; `number`: generation
- *   worker         LINK_SERVING    -                requests are being taken
- *   keeper         LINK_DRAIN      -                stop taking requests, answer what you can, exit
- *   worker         LINK_BACKING    file             register for passthrough (`number`: caller's
- * tag) keeper         LINK_BACKED     -                `number` the same, `value`: id, or -errno
- *   worker         LINK_UNBACK     -                `number`: an id to forget
- *   worker         LINK_ADOPT      pidfd dev memfd arena root   to a new keeper: "I serve, this is
- * it" keeper         LINK_ADOPTED    -                go on; also the answer to LINK_UNMOUNT new
- * keeper     LINK_SUCCEED    -                "hand everything over" old keeper     LINK_HANDED dev
- * memfd root [arena [pidfd]]   and exits; `pid`: the worker's client         LINK_STATUS     -
- * answered by LINK_STATE keeper         LINK_STATE      -                `state` client
- * LINK_CONTROL    -                "connect me with the worker" keeper         LINK_CONNECTED
- * stream socket    to the client and to the worker; see control.h. `value` -errno and no
- * descriptor: no worker client         LINK_UNMOUNT    -                unmount and end, with all
- * workers
+ *   from    kind            descriptors
+ *   worker  LINK_HELLO      pidfd       who it is; flags; `bytes`: the arena it wants, whole pages
+ *   keeper  LINK_ACTIVATE   dev memfd arena root   serve now; `number`: generation
+ *   worker  LINK_SERVING    -           requests are being taken; the arena is populated
+ *   keeper  LINK_DRAIN      -           stop taking requests, answer what you can, exit
+ *   worker  LINK_BACKING    file        register for passthrough; `number`: the caller's tag
+ *   keeper  LINK_BACKED     -           `number` the same; `value`: id, or -errno
+ *   worker  LINK_UNBACK     -           `number`: an id to forget
+ *   worker  LINK_ADOPT      pidfd dev memfd arena root   "I serve, this is it": after a lost link
+ *   keeper  LINK_ADOPTED    -           go on; also the answer to LINK_UNMOUNT
+ *   new     LINK_SUCCEED    -           "hand everything over"
+ *   old     LINK_HANDED     dev memfd root [arena [pidfd]]   `state`; `bytes`: ms without a worker
+ *   new     LINK_ADOPTED    -           "I have it all": until then the old one is the keeper
+ *   old     LINK_ADOPTED    -           from here on the new one is; the old one ends
+ *   client  LINK_STATUS     -           answered by LINK_STATE
+ *   keeper  LINK_STATE      -           `state`
+ *   client  LINK_CONTROL    -           "connect me with the worker"
+ *   keeper  LINK_CONNECTED  [stream]    to client and worker, one end each, blocking; control.h.
+ *                                       No descriptor: no worker, `value` is -errno
+ *   client  LINK_UNMOUNT    -           unmount and end, with all workers
+ *
+ * LINK_SUCCEED and LINK_UNMOUNT are for root or the keeper's user only. A frame that is refused
+ * (too many standbys, a pidfd that is not the peer's ...) is answered by hanging up.
  *
  * Threads: a link belongs to one thread.
  */

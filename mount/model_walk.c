@@ -127,7 +127,7 @@ static bool next_below(struct walk *w, const struct node *dir, const char *after
 bool model_next(const struct nametree *t, const char *folder, char path[HFC_KEY_MAX + 1],
                 struct node *n)
 {
-    char after[HFC_KEY_MAX + 1];
+    char after[HFC_KEY_MAX + 1] = "";
     struct walk w = {.tree = t, .path = path};
     struct node dir;
 
@@ -136,5 +136,8 @@ bool model_next(const struct nametree *t, const char *folder, char path[HFC_KEY_
     assert(strlen(path) <= HFC_KEY_MAX);
     memcpy(after, path, strlen(path) + 1);
     path[0] = '\0';
-    return next_below(&w, &dir, after[0] != '\0' ? after : NULL, n);
+    if (next_below(&w, &dir, after[0] != '\0' ? after : NULL, n))
+        return true;
+    memcpy(path, after, sizeof(after));
+    return false;
 }

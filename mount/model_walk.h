@@ -18,7 +18,7 @@ int model_folder(const char *model, char to[MODEL_FOLDER_MAX], struct hfc_error 
 
 /* The first file of the folder whose path, relative to the folder, comes after `path` ("": the
  * first of all); `path` becomes its own. Files without content in the store (refs) are passed over.
- * False: there is none. */
+ * False: there is none, and `path` stays. */
 bool model_next(const struct nametree *t, const char *folder, char path[HFC_KEY_MAX + 1],
                 struct node *n);
 

@@ -80,9 +80,9 @@ void nametree_builder_free(struct nametree_builder *b)
 /* ---- Records. ---- */
 
 /* An ETag of S3: the MD5, or of an upload in parts "MD5-N". */
-static size_t pack_etag(const char *etag, uint8_t *to, uint8_t *flags)
+static size_t pack_etag(const char *etag, size_t len, uint8_t *to, uint8_t *flags)
 {
-    size_t len = strlen(etag), hex = 2 * HFC_MD5_SIZE;
+    const size_t hex = 2 * HFC_MD5_SIZE;
     char md5[2 * HFC_MD5_SIZE + 1], text[HFC_ETAG_MAX];
 
     assert(len < HFC_ETAG_MAX);
@@ -108,7 +108,7 @@ static size_t pack_file(const struct hfc_entry *e, uint8_t to[RECORD_MAX])
     uint8_t *flags = to;
 
     *flags = 0;
-    size_t n = 1 + pack_etag(e->etag, to + 1, flags);
+    size_t n = 1 + pack_etag(e->etag, strlen(e->etag), to + 1, flags);
     if (e->meta.has_sha256) {
         *flags |= FILE_SHA256;
         memcpy(to + n, e->meta.sha256, HFC_SHA256_SIZE);

@@ -208,7 +208,7 @@ static int become(const struct settings *s, struct hfc_error *err)
     return 0;
 }
 
-static int look(const struct settings *s, struct hfc_error *err)
+int preflight_look(const struct settings *s, struct hfc_error *err)
 {
     struct memory_plan plan;
     bool tls = false;
@@ -254,10 +254,10 @@ int preflight_worker(const struct settings *s, struct hfc_error *err)
         return hfc_error_set(err, errno, "a pipe");
     pid_t child = fork();
     if (child == 0) {
-        int rc = look(s, &why);
+        int rc = preflight_look(s, &why);
         if (rc < 0)
             (void)!write(ends[1], why.msg, strlen(why.msg));
-        _exit(rc < 0);
+        _exit(rc < 0 ? 1 : 0);
     }
     int saved = errno;
     (void)close(ends[1]);

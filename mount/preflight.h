@@ -15,6 +15,8 @@ int preflight_cache(struct settings *s, struct hfc_error *err);
 /* As the worker's user, in a process of its own, so that nothing of the network's libraries gets
  * into the keeper: the store's URL, AWS's settings, a directory as a store, the cache, memory. */
 int preflight_worker(const struct settings *s, struct hfc_error *err);
+/* What that process does; it becomes the worker's user. For tests. */
+int preflight_look(const struct settings *s, struct hfc_error *err);
 
 /* A root's home that its worker can't enter is not asked for AWS's settings, or every start from
  * root's shell would fail; says so if there are any. Before either of the two processes is made. */

@@ -45,9 +45,11 @@ int privileges_worker(uid_t uid, gid_t gid, struct hfc_error *err)
 
 /* What libcurl, OpenSSL, libmicrohttpd, libfuse and the C library's resolver want, and we. */
 static const int worker_calls[] = {
-    /* files: the cache, credentials, certificates; no owners, no links, no devices */
+    /* files: the cache, credentials, certificates; no owners, no links, no devices. openat2 is what
+     * keeps the paths of a file: store below its folder. */
     SCMP_SYS(open),
     SCMP_SYS(openat),
+    SCMP_SYS(openat2),
     SCMP_SYS(close),
     SCMP_SYS(close_range),
     SCMP_SYS(read),

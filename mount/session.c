@@ -33,8 +33,8 @@ static void end(struct session *s, int errnum)
     if (atomic_exchange(&s->ended, true))
         return;
     if (errnum != ENODEV && errnum != ECONNABORTED)
-        (void)log_line(LOG_START, LEVEL_ERROR, "no more requests can be taken: reading failed (%d)",
-                       errnum);
+        log_line(LOG_START, LEVEL_ERROR, "no more requests can be taken: reading failed (%d)",
+                 errnum);
     s->config.ended(s->config.ctx);
 }
 

@@ -134,7 +134,7 @@ static int resolve(const char *path, char *to, size_t size, struct hfc_error *er
     char name[64];
 
     if (fd < 0 && errno == ENOENT)
-        return hfc_error_set(err, 0, "%s is not there: make that folder, then mount on it", path);
+        return hfc_error_set(err, 0, "the mount point %s is not there: mkdir it first", path);
     if (fd < 0)
         return hfc_error_set(err, errno, "the mount point %s", path);
     (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);

@@ -11,7 +11,7 @@
 #include "glyph.h"
 #include "mount_commands.h"
 
-enum { LABEL = 12, BAR = 20, FAILURES_SHOWN = 5, TEXT_SHOWN = 300 };
+enum { LABEL = 12, BAR = 20, FAILURES_SHOWN = 5, TEXT_SHOWN = 300, COLUMNS = 100 };
 
 struct screen {
     struct hfc_buf *out;
@@ -55,10 +55,29 @@ static void bytes(const struct screen *s, const char *path)
 
 static void text(const struct screen *s, const json_t *t)
 {
-    const char *bytes = json_string_value(t);
-    size_t n = bytes != NULL ? strlen(bytes) : 0;
+    const char *bytes = json_is_string(t) ? json_string_value(t) : "?";
+    size_t n = strlen(bytes);
 
-    hfc_glyph_add(s->out, bytes != NULL ? bytes : "?", n > TEXT_SHOWN ? TEXT_SHOWN : n);
+    hfc_glyph_add(s->out, bytes, n > TEXT_SHOWN ? TEXT_SHOWN : n);
+}
+
+/* Broken where the screen ends; `used` columns of the line are taken. */
+static void long_text(const struct screen *s, size_t used, const json_t *t)
+{
+    const char *bytes = json_is_string(t) ? json_string_value(t) : "?";
+
+    for (size_t left = strlen(bytes); left > 0;) {
+        struct hfc_glyph g = hfc_glyph_next(bytes, left);
+        if (used + g.len > COLUMNS) {
+            hfc_buf_char(s->out, '\n');
+            label(s, "");
+            used = LABEL;
+        }
+        hfc_buf_add(s->out, g.text, g.len);
+        used += g.len;
+        bytes += g.taken;
+        left -= g.taken;
+    }
 }
 
 static void print_head(const struct screen *s)
@@ -73,7 +92,7 @@ static void print_head(const struct screen *s)
     if (json_is_false(member(s->status, "ready"))) {
         label(s, "");
         hfc_buf_str(s->out, "NOT READY: ");
-        text(s, member(s->status, "ready_why"));
+        long_text(s, LABEL + strlen("NOT READY: "), member(s->status, "ready_why"));
         hfc_buf_char(s->out, '\n');
     }
     label(s, "keeper");
@@ -102,8 +121,7 @@ static void print_worker(const struct screen *s)
     hfc_buf_printf(s->out, "; %llu on standby\n", standbys);
     if (member(s->status, "error") != NULL) {
         label(s, "");
-        hfc_buf_str(s->out, "can't be asked: ");
-        text(s, member(s->status, "error"));
+        long_text(s, LABEL, member(s->status, "error"));
         hfc_buf_char(s->out, '\n');
     }
 }
@@ -178,44 +196,46 @@ static void print_cache(const struct screen *s)
     hfc_buf_char(s->out, '\n');
 }
 
-static void print_memory(const struct screen *s)
+/* "what a, b, c": some members of an object, in bytes. */
+static void sizes(const struct screen *s, const char *of, const char *const *names, size_t n)
 {
-    static const char *const used[] = {"resident", "sockets", "arena", "tree"};
-    static const char *const budget[] = {"fixed", "connections", "arena", "tree", "cache"};
     char path[64];
 
-    label(s, "memory");
-    bytes(s, "memory.budget.total");
-    hfc_buf_str(s->out, " budget:");
-    for (size_t i = 0; i < HFC_ARRAY_LEN(budget); i++) {
-        (void)snprintf(path, sizeof(path), "memory.budget.%s", budget[i]);
-        hfc_buf_printf(s->out, "%s %s ", i > 0 ? "," : "", budget[i]);
-        bytes(s, path);
-    }
-    hfc_buf_printf(s->out, "\n%-*sused:", LABEL, "");
-    for (size_t i = 0; i < HFC_ARRAY_LEN(used); i++) {
-        (void)snprintf(path, sizeof(path), "memory.used.%s", used[i]);
-        hfc_buf_printf(s->out, "%s %s ", i > 0 ? "," : "", used[i]);
+    for (size_t i = 0; i < n; i++) {
+        (void)snprintf(path, sizeof(path), "%s.%s", of, names[i]);
+        hfc_buf_printf(s->out, "%s%s ", i > 0 ? ", " : "", names[i]);
         bytes(s, path);
     }
     hfc_buf_char(s->out, '\n');
 }
 
+static void print_memory(const struct screen *s)
+{
+    static const char *const used[] = {"resident", "sockets", "arena", "tree"};
+    static const char *const budget[] = {"fixed", "connections", "arena", "tree", "cache"};
+
+    label(s, "memory");
+    bytes(s, "memory.budget.total");
+    hfc_buf_str(s->out, ": ");
+    sizes(s, "memory.budget", budget, HFC_ARRAY_LEN(budget));
+    label(s, "");
+    hfc_buf_str(s->out, "used: ");
+    sizes(s, "memory.used", used, HFC_ARRAY_LEN(used));
+}
+
 static void print_reads(const struct screen *s)
 {
+    static const char *const sources[] = {"memory", "disk", "store"};
+
     label(s, "reads");
     hfc_buf_printf(s->out, "%llu waiting", whole(s->status, "reads.waiting"));
     if (whole(s->status, "reads.waiting") > 0) {
         hfc_buf_str(s->out, ", the oldest for ");
         client_add_duration(s->out, number(s->status, "reads.oldest_s"));
     }
-    hfc_buf_printf(s->out, "; %llu answered: ", whole(s->status, "reads.answered"));
-    bytes(s, "reads.bytes.memory");
-    hfc_buf_str(s->out, " from memory, ");
-    bytes(s, "reads.bytes.disk");
-    hfc_buf_str(s->out, " from disk, ");
-    bytes(s, "reads.bytes.store");
-    hfc_buf_str(s->out, " from the store\n");
+    hfc_buf_printf(s->out, "; %llu answered\n%-*sfrom: ", whole(s->status, "reads.answered"), LABEL,
+                   "");
+    sizes(s, "reads.bytes", sources, HFC_ARRAY_LEN(sources));
 }
 
 /* Only what is not zero; "none" if nothing is. */
@@ -267,9 +287,9 @@ static void print_kernel(const struct screen *s)
     bool readdirplus = json_is_true(member(s->status, "kernel.readdirplus"));
 
     label(s, "kernel");
-    hfc_buf_printf(s->out, "%spassthrough, %sreaddirplus, %s requests\n", passthrough ? "" : "no ",
-                   readdirplus ? "" : "no ",
-                   json_is_true(member(s->status, "kernel.max_pages")) ? "large" : "small");
+    hfc_buf_printf(s->out, "%spassthrough, %sreaddirplus, %llu pages a request\n",
+                   passthrough ? "" : "no ", readdirplus ? "" : "no ",
+                   whole(s->status, "kernel.max_pages"));
 }
 
 static void print_failures(const struct screen *s)
@@ -282,7 +302,7 @@ static void print_failures(const struct screen *s)
         label(s, i == 0 ? "failures" : "");
         client_add_duration(s->out, number(f, "age_s"));
         hfc_buf_str(s->out, " ago: ");
-        text(s, member(f, "message"));
+        long_text(s, LABEL + strlen("59 min 59 s ago: "), member(f, "message"));
         hfc_buf_char(s->out, '\n');
     }
 }

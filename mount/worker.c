@@ -31,12 +31,15 @@ enum {
     ARENAS = 2, /* of malloc: more would only be more that lies about */
     MMAP_FROM = 128 * 1024,
     LOCK_WAIT_MS = 10000,
+    TICK_MS = 1000,
+    LISTEN_RETRY_MS = 200,
+    DRAIN_MS = 2000,
     DRAIN_LOOK_MS = 10,
 };
 
 /* The end. */
 
-void worker_fail(struct serving *w, const struct hfc_error *err)
+static void fail(struct serving *w, const struct hfc_error *err)
 {
     log_line(LOG_START, LEVEL_ERROR, "%s", err->msg);
     w->status = EXIT_FAILURE;
@@ -102,8 +105,9 @@ static void on_signal(void *ctx)
     bool reload = false;
 
     if (worker_told_to_end(w->signals, &reload)) {
-        log_line(LOG_START, LEVEL_INFO, w->draining ? "ending at once" : "ending");
-        w->done = w->draining; /* the impatient have their way */
+        log_line(LOG_START, LEVEL_INFO, w->signalled ? "ending at once" : "ending");
+        w->done |= w->signalled; /* the impatient have their way */
+        w->signalled = true;
         worker_drain(w);
     } else if (reload && !w->draining) {
         worker_store_again(w);
@@ -358,7 +362,7 @@ static void serve(struct serving *w)
 
     if (take_over(w, &err) < 0 || begin_rest(w, &err) < 0 ||
         hfc_loop_run(w->loop, &w->done, &err) < 0)
-        worker_fail(w, &err);
+        fail(w, &err);
 }
 
 /* The end, continued. */
@@ -452,7 +456,7 @@ int worker_run(const struct settings *settings)
                           .ended = -1};
     int rc = start(w, &err) < 0 ? -1 : worker_stand_by(w, &err);
     if (rc < 0)
-        worker_fail(w, &err);
+        fail(w, &err);
     else if (rc > 0)
         serve(w);
     take_apart(w);

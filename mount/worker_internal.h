@@ -25,18 +25,12 @@
 #include "shared.h"
 
 enum {
-    TICK_MS = 1000,
     LINK_RETRY_MS = 100,
-    LISTEN_RETRY_MS = 200,
-    STORE_RETRY_MIN_MS = 1000,
-    STORE_RETRY_MAX_MS = 60000,
-    DRAIN_MS = 2000,
     BEAT_MAX_MS = 30000,
     FAILURES_MAX = 8,
     FAILURE_TEXT = 256,
 };
 
-/* For `status`. */
 struct failure {
     uint64_t at; /* clock_ns(); 0: none */
     char text[FAILURE_TEXT];
@@ -67,15 +61,13 @@ struct serving {
     struct listener *listener;
     struct hfc_store *store;
     int ended; /* eventfd: the session has ended */
-
     struct hfc_watch link_watch, signal_watch, ended_watch;
     struct hfc_timer tick, link_retry, listen_retry, store_retry, drain_look;
     int64_t store_wait; /* ms until the next try */
     bool listen_told;
-    bool done;
+    bool signalled, done;
     int64_t drain_until;
     int status;
-
     struct failure failures[FAILURES_MAX]; /* a ring */
     unsigned next_failure;
     unsigned ticks;
@@ -97,7 +89,7 @@ int worker_stand_by(struct serving *w, struct hfc_error *err);
 /* Watches the link from now on; whatever happens to it, it is there again some time. */
 void worker_link_begin(struct serving *w);
 void worker_link_end(struct serving *w);
-bool worker_told_to_end(int signals, bool *reload); /* what a signal says */
+bool worker_told_to_end(int signals, bool *reload); /* what signals say */
 
 /* worker_store.c */
 int worker_uses_tls(const char *url, bool *tls, struct hfc_error *err);

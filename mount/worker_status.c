@@ -1,16 +1,18 @@
 /* worker_status.c: gauges, once a second, and the worker's part of the status object; see
  * worker_internal.h. Owns nothing. On the loop's thread.
  */
-#include <assert.h>
+#include <fcntl.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <jansson.h>
 
 #include "cleanup.h"
+#include "file.h"
 #include "metrics.h"
 #include "store.h"
 #include "worker_internal.h"
@@ -42,15 +44,12 @@ void worker_gauges_begin(const struct serving *w)
 /* The second number of /proc/self/statm, in pages. */
 static uint64_t resident(void)
 {
-    FILE *f = fopen("/proc/self/statm", "re");
-    unsigned long size, pages = 0;
+    hfc_autobuf struct hfc_buf text = HFC_BUF(256);
 
-    if (f == NULL)
+    if (hfc_file_read(AT_FDCWD, "/proc/self/statm", &text, NULL) < 0)
         return 0;
-    if (fscanf(f, "%lu %lu", &size, &pages) != 2)
-        pages = 0;
-    (void)fclose(f);
-    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    const char *second = text.data + strcspn(text.data, " ");
+    return strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 /* What the buffers of the TCP sockets take now. Which descriptors those are is not asked of /proc,
@@ -130,7 +129,7 @@ static json_t *failures(const struct serving *w)
         const struct failure *f = &w->failures[(w->next_failure + FAILURES_MAX - i) % FAILURES_MAX];
         if (f->at == 0)
             break;
-        double age = (double)((now - f->at) / NS_PER_MS) / MS_PER_S;
+        double age = (double)(now - f->at) / (NS_PER_MS * (double)MS_PER_S);
         (void)json_array_append_new(
             list, json_pack("{s:f,s:o}", "age_s", age, "message", text_of(f->text)));
     }
@@ -143,7 +142,8 @@ void worker_status(void *serving, void *json_object)
     hfc_autobuf struct hfc_buf why = HFC_BUF(1024);
     uint64_t takeover = atomic_load(&w->shared->takeover_last_ns);
 
-    (void)worker_ready(w, &why);
+    /* The gauge may be a second old; what is told here has to fit its reason. */
+    add(json_object, "ready", json_boolean(worker_ready(w, &why)));
     add(json_object_get(json_object, "kernel"), "max_pages",
         json_integer(w->shared->connection.max_read / sysconf(_SC_PAGESIZE)));
     add(json_object, "store", text_of(w->settings->store));

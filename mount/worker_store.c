@@ -24,6 +24,8 @@ enum {
     TRIES = 2,            /* the engine has its own way of trying again */
     TRY_BASE_MS = 100,
     TRY_CAP_MS = 2000,
+    STORE_RETRY_MIN_MS = 1000,
+    STORE_RETRY_MAX_MS = 60000,
 };
 
 /* S3 is spoken to without TLS only where an endpoint says so. */

@@ -10,6 +10,7 @@
  *       --seconds N        0: until stdin ends
  *       --grace N          30: seconds after the end in which a reader has to come back
  *       --largest N        1048576: bytes of a read, at most
+ *       --pause N          0: milliseconds between two reads, on average
  *
  * The content of file NUMBER is computed (word()), so any piece of it can be checked.
  *
@@ -58,7 +59,7 @@ struct file {
 };
 
 struct options {
-    unsigned processes, threads, seconds, grace;
+    unsigned processes, threads, seconds, grace, pause;
     size_t largest;
     const char *modes[MODES_MAX];
     unsigned n_modes;
@@ -352,6 +353,8 @@ static void *read_on(void *arg)
     while (!*stop) {
         const struct file *f = &files[next_random(r) % n_files];
 
+        if (options.pause > 0)
+            (void)usleep((useconds_t)(next_random(r) % (2000 * options.pause)));
         if (f->size == 0)
             continue;
         if (strcmp(r->mode, "random") == 0)
@@ -608,6 +611,8 @@ static void set_option(const char *name, char *value)
         options.threads = (unsigned)number;
     else if (strcmp(name, "--seconds") == 0)
         options.seconds = (unsigned)number;
+    else if (strcmp(name, "--pause") == 0)
+        options.pause = (unsigned)number;
     else if (strcmp(name, "--grace") == 0)
         options.grace = (unsigned)number;
     else if (strcmp(name, "--largest") == 0)

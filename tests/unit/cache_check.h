@@ -26,6 +26,7 @@
 
 #undef BLOCK_SIZE /* of <sys/mount.h> */
 
+#include "blob_map.h"
 #include "cache.h"
 #include "fault.h"
 #include "memory_plan.h"
@@ -142,7 +143,9 @@ static inline struct cache_stats stats_of(const struct check *t)
 
 static inline void assert_used_is_true(const struct check *t)
 {
-    assert_int_equal(stats_of(t).used, du(t));
+    uint64_t used = stats_of(t).used; /* makes room, so it comes first */
+
+    assert_int_equal(used, du(t));
 }
 
 /* The ids of tests look like real ones in that they are spread, and even. */
@@ -169,13 +172,11 @@ static inline void content(uint64_t id, uint32_t block, uint8_t *to, uint32_t si
 {
     uint64_t x = (id ^ (uint64_t)block << 32) * 0x9e3779b97f4a7c15ULL | 1;
 
-    for (uint32_t i = 0; i < size; i++) {
-        if (i % 8 == 0) {
-            x ^= x << 13;
-            x ^= x >> 7;
-            x ^= x << 17;
-        }
-        to[i] = (uint8_t)(x >> 8 * (i % 8));
+    for (uint32_t i = 0; i < size; i += 8) {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        memcpy(to + i, &x, size - i < 8 ? size - i : 8);
     }
 }
 
@@ -274,7 +275,6 @@ static inline void with_mount(struct check *t, const char *type, const char *opt
     assert_int_equal(waitpid(child, &status, 0), child);
     if (WIFEXITED(status) && WEXITSTATUS(status) == NOT_ALLOWED) {
         print_message("skipped: no mount of a %s is allowed here\n", type);
-        check_end(t);
         skip();
     }
     assert_true(WIFEXITED(status));

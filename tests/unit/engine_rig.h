@@ -1,6 +1,6 @@
 /* engine_rig.h: an engine on a cache in a temporary directory and a store whose objects are
- * computed: it says what was asked, holds bytes back, fails, and lies, as it is told. All happens on
- * the loop's thread but for the engine's own threads; rig_until() turns the loop.
+ * computed: it says what was asked, holds bytes back, fails, and lies, as it is told. All happens
+ * on the loop's thread but for the engine's own threads; rig_until() turns the loop.
  */
 #ifndef TESTS_ENGINE_RIG_H
 #define TESTS_ENGINE_RIG_H
@@ -429,8 +429,7 @@ static inline bool rig_nothing_runs(void *ctx)
 
     (void)ctx;
     engine_stats(rig.engine, &stats);
-    return stats.fetching == 0 && stats.waiting == 0 && stats.queued == 0 &&
-           stats.chunks_used == 0;
+    return stats.fetching == 0 && stats.waiting == 0 && stats.queued == 0 && stats.chunks_used == 0;
 }
 
 /* ---- Start and end. ---- */

@@ -341,25 +341,34 @@ static void let_serve(uint64_t generation)
 
 static uint64_t unique = 100;
 
-/* Sends a request, returns the answer's error; what follows the answer's header is in `answer`. */
+/* The next answer: its error; what follows its header is in `answer`. */
+static int take_answer(uint64_t *to, size_t *size)
+{
+    struct fuse_out_header out;
+    struct iovec v[] = {{&out, sizeof(out)}, {answer, sizeof(answer)}};
+    struct pollfd p = {.fd = device, .events = POLLIN};
+
+    if (poll(&p, 1, PATIENCE) != 1)
+        fail_msg("no answer; told: %s", what_it_told());
+    ssize_t got = readv(device, v, 2);
+    assert_int_equal(got, out.len);
+    *to = out.unique;
+    if (size != NULL)
+        *size = (size_t)got - sizeof(out);
+    return -out.error;
+}
+
 static int ask(uint32_t opcode, uint64_t node, const void *body, size_t n, size_t *size)
 {
     struct fuse_in_header in = {
         .len = (uint32_t)(sizeof(in) + n), .opcode = opcode, .unique = unique += 2, .nodeid = node};
-    struct fuse_out_header out;
-    struct iovec ask_v[] = {{&in, sizeof(in)}, {(void *)(uintptr_t)body, n}};
-    struct iovec answer_v[] = {{&out, sizeof(out)}, {answer, sizeof(answer)}};
-    struct pollfd p = {.fd = device, .events = POLLIN};
+    struct iovec v[] = {{&in, sizeof(in)}, {(void *)(uintptr_t)body, n}};
+    uint64_t answered = 0;
 
-    assert_int_equal(writev(device, ask_v, 2), in.len);
-    if (poll(&p, 1, PATIENCE) != 1)
-        fail_msg("no answer; told: %s", what_it_told());
-    ssize_t got = readv(device, answer_v, 2);
-    assert_int_equal(got, out.len);
-    assert_int_equal(out.unique, in.unique);
-    if (size != NULL)
-        *size = (size_t)got - sizeof(out);
-    return -out.error;
+    assert_int_equal(writev(device, v, 2), in.len);
+    int rc = take_answer(&answered, size);
+    assert_int_equal(answered, in.unique);
+    return rc;
 }
 
 static int ask_lookup(uint64_t parent, const char *name, uint64_t *node)

@@ -165,6 +165,7 @@ struct report {
 enum {
     SAYS_ACTIVE = 'A',    /* generation */
     SAYS_ADOPTED = 'O',   /* the new keeper has said so */
+    SAYS_LINKED = 'L',    /* it has (again) said who it is */
     SAYS_REFUSED = 'R',   /* hung up on before anything was said */
     SAYS_HOLDS = 'H',     /* a read is in its slot and stays there */
     SAYS_DRAIN = 'D',     /* it was asked to */
@@ -342,6 +343,8 @@ static bool fake_register(struct fake_state *w)
         (void)close(w->link);
         w->link = -1;
     }
+    if (ok)
+        say(w, SAYS_LINKED, 0);
     return ok;
 }
 
@@ -482,6 +485,15 @@ __attribute__((unused)) static int64_t told(struct fake w, char what)
         assert_int_equal(recv(w.control, &r, sizeof(r), 0), sizeof(r));
     } while (r.what != what);
     return r.value;
+}
+
+/* None of the reports that are here is of this kind. */
+__attribute__((unused)) static void not_told(struct fake w, char what)
+{
+    struct report r;
+
+    while (recv(w.control, &r, sizeof(r), MSG_DONTWAIT) == sizeof(r))
+        assert_int_not_equal(r.what, what);
 }
 
 __attribute__((unused)) static void tell(struct fake w, char command)

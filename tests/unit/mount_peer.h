@@ -216,7 +216,7 @@ struct engine {
     int errnum; /* answered with */
     struct read *first, *last;
     _Atomic unsigned waiting;
-    unsigned abandoned; /* calls */
+    _Atomic unsigned abandoned; /* calls */
     uint8_t arena[128 * 1024];
 };
 

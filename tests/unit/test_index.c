@@ -831,6 +831,153 @@ static void a_text_larger_than_the_cap_is_no_memory(void **state)
     assert_non_null(strstr(err.msg, ": the index takes more than 20000 bytes of memory"));
 }
 
+/* ---- Without a table. ---- */
+
+/* What a sink was given, as lines. */
+static struct hfc_buf given;
+static const char *stop_at; /* a key at which the sink refuses */
+
+static int take_snapshot(void *ctx, const struct hfc_snapshot *s, struct hfc_error *error)
+{
+    (void)error;
+    assert_ptr_equal(ctx, &given);
+    hfc_buf_printf(&given, "%s %s %d\n", s->repo, s->commit, s->has_filter);
+    return 0;
+}
+
+static int take_entry(void *ctx, const struct hfc_entry *e, struct hfc_error *error)
+{
+    assert_ptr_equal(ctx, &given);
+    if (stop_at != NULL && strcmp(e->key, stop_at) == 0) {
+        (void)hfc_error_set(error, 0, "no more");
+        error->errnum = ENOMEM;
+        return -1;
+    }
+    hfc_buf_printf(&given, "%s %s %u %s %d%d\n", e->key, e->etag, (unsigned)e->size, e->commit,
+                   e->meta.has_sha256, e->meta.has_git_sha1);
+    return 0;
+}
+
+static int parse_to_sink(const char *lines, size_t step, bool with_snapshots)
+{
+    const struct hfc_index_sink sink = {with_snapshots ? take_snapshot : NULL, take_entry};
+    hfc_autobuf struct hfc_buf text = HFC_BUF(ROOM);
+    struct hfc_index_parser *p = hfc_index_parser_new_sink(&sink, &given);
+    int rc = 0;
+
+    hfc_buf_init(&given, ROOM);
+    hfc_buf_str(&text, lines);
+    add_end(&text);
+    for (size_t at = 0; at < text.len && rc == 0; at += step)
+        rc = hfc_index_parse(p, text.data + at, text.len - at < step ? text.len - at : step, &err);
+    if (rc == 0)
+        rc = hfc_index_parser_finish(p, &err);
+    hfc_index_parser_free(p);
+    return rc;
+}
+
+static void lines_reach_a_sink_in_their_order(void **state)
+{
+    static const char lines[] = HEAD SNAPSHOT "snapshot models--b " COMMIT_B " " SHA256_A "\n"
+                                              "object 7 e1 " SHA256_A " - a%20b\n"
+                                              "future 1\n"
+                                              "ref " COMMIT_A " r\n"
+                                              "object 0 e2 - " SHA1_A " z\n";
+
+    (void)state;
+    for (size_t step = 1; step < sizeof(lines); step += 5) {
+        assert_int_equal(parse_to_sink(lines, step, true), 0);
+        assert_string_equal(given.data, "models--a--b " COMMIT_A " 0\n"
+                                        "models--b " COMMIT_B " 1\n"
+                                        "a b e1 7  10\n"
+                                        "r  40 " COMMIT_A " 00\n"
+                                        "z e2 0  01\n");
+        hfc_buf_free(&given);
+    }
+    assert_int_equal(parse_to_sink(lines, 10, false), 0);
+    assert_memory_equal(given.data, "a b", 3);
+    hfc_buf_free(&given);
+}
+
+static void a_sink_can_end_the_reading(void **state)
+{
+    (void)state;
+    stop_at = "b";
+    assert_int_equal(parse_to_sink(HEAD OBJECT("a") OBJECT("b") OBJECT("c"), 1000, true), -1);
+    stop_at = NULL;
+    assert_string_equal(err.msg, "line 3: no more");
+    assert_int_equal(err.errnum, ENOMEM);
+    assert_string_equal(given.data, "a e 1  00\n");
+    hfc_buf_free(&given);
+}
+
+static void a_sink_is_given_nothing_that_a_table_would_refuse(void **state)
+{
+    char text[1024], expected[256];
+
+    (void)state;
+    for (size_t i = 0; i < HFC_ARRAY_LEN(refused); i++) {
+        unsigned line = 1;
+        for (const char *c = refused[i][0]; *c != '\0'; c++)
+            line += *c == '\n';
+        (void)snprintf(text, sizeof(text), HEAD "%s", refused[i][0]);
+        (void)snprintf(expected, sizeof(expected), "line %u: %s", line, refused[i][1]);
+        assert_int_equal(parse_to_sink(text, 1000, i % 2 == 0), -1);
+        assert_string_equal(err.msg, expected);
+        assert_int_equal(err.errnum, EBADMSG);
+        hfc_buf_free(&given);
+    }
+}
+
+static void lines_without_a_table_are_the_text_of_one(void **state)
+{
+    hfc_autobuf struct hfc_buf text = HFC_BUF(ROOM), whole = HFC_BUF(ROOM), expected;
+    struct hfc_index_lines *l;
+
+    (void)state;
+    fill_all();
+    while (hfc_index_snapshots(x) > 0) {
+        const struct hfc_snapshot *s = hfc_index_snapshot_at(x, 0);
+        assert_true(hfc_index_remove_snapshot(x, s->repo, s->commit));
+    }
+    write_text(x, 1000, &expected);
+    l = hfc_index_lines_new(&text);
+    for (size_t i = 0; i < hfc_index_count(x); i++) {
+        assert_int_equal(hfc_index_lines_add(l, hfc_index_at(x, i), &err), 0);
+        hfc_buf_add(&whole, text.data, text.len);
+        hfc_buf_reset(&text);
+    }
+    hfc_index_lines_end(l);
+    hfc_buf_add(&whole, text.data, text.len);
+    assert_string_equal(whole.data, expected.data);
+    hfc_index_lines_free(l);
+    hfc_index_lines_free(NULL);
+}
+
+static void lines_take_what_an_index_takes_and_in_order(void **state)
+{
+    hfc_autobuf struct hfc_buf text = HFC_BUF(ROOM), expected = HFC_BUF(ROOM);
+    struct hfc_index_lines *l = hfc_index_lines_new(&text);
+    static const struct {
+        const char *key, *etag;
+        int errnum;
+    } rows[] = {{"b", "e", 0},         {"b", "e", EBADMSG},   {"a", "e", EBADMSG},
+                {"c//d", "e", EINVAL}, {"\xff", "e", EINVAL}, {"c", "", EINVAL},
+                {"c", "e", 0},         {"", "e", EINVAL}};
+
+    (void)state;
+    for (size_t i = 0; i < HFC_ARRAY_LEN(rows); i++) {
+        struct hfc_entry e = object(rows[i].key, rows[i].etag, 1);
+        assert_int_equal(hfc_index_lines_add(l, &e, &err), rows[i].errnum != 0 ? -1 : 0);
+        assert_int_equal(rows[i].errnum != 0 ? err.errnum : 0, rows[i].errnum);
+    }
+    hfc_index_lines_end(l);
+    hfc_index_lines_free(l);
+    hfc_buf_str(&expected, HEAD OBJECT("b") OBJECT("c"));
+    add_end(&expected);
+    assert_string_equal(text.data, expected.data);
+}
+
 /* ---- Many. ---- */
 
 enum { MANY = 100000 };
@@ -929,6 +1076,11 @@ int main(void)
         T(lines_have_a_cap),
         T(a_failed_parser_stays_failed),
         T(a_text_larger_than_the_cap_is_no_memory),
+        T(lines_reach_a_sink_in_their_order),
+        T(a_sink_can_end_the_reading),
+        T(a_sink_is_given_nothing_that_a_table_would_refuse),
+        T(lines_without_a_table_are_the_text_of_one),
+        T(lines_take_what_an_index_takes_and_in_order),
         T(a_hundred_thousand_entries_are_written_and_read),
         T(a_hundred_thousand_entries_in_any_order_are_sorted),
         T(the_example_of_the_specification_is_an_index),

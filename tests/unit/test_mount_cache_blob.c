@@ -354,9 +354,15 @@ static void a_flipped_bit_anywhere_is_noticed(void **state)
     static const struct {
         const char *suffix;
         off_t at;
-    } places[] = {{".data", 0},   {".data", 5000},         {".data", (off_t)BLOCK - 1},
-                  {".map", 4096}, {".map", 4099},          {".map", 4100},
-                  {".map", 4103}, {".data", (off_t)BLOCK}, {".data", (off_t)BLOCK + 99}};
+    } places[] = {{".data", 0},
+                  {".data", 5000},
+                  {".data", (off_t)BLOCK - 1},
+                  {".map", MAP_HEADER},
+                  {".map", MAP_HEADER + 3},
+                  {".map", MAP_HEADER + 4},
+                  {".map", MAP_HEADER + 7},
+                  {".data", (off_t)BLOCK},
+                  {".data", (off_t)BLOCK + 99}};
 
     (void)state;
     for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
@@ -431,8 +437,8 @@ static void lost_records_are_blocks_that_are_not_there(void **state)
     fill(&t, 1, 3 * BLOCK);
     check_close(&t);
     int fd = open(file_of(&t, 1, ".map"), O_RDWR);
-    assert_int_equal(ftruncate(fd, 4096 + 8), 0);
-    assert_int_equal(ftruncate(fd, 4096 + 24), 0);
+    assert_int_equal(ftruncate(fd, MAP_HEADER + 8), 0);
+    assert_int_equal(ftruncate(fd, MAP_HEADER + 24), 0);
     (void)close(fd);
     check_open(&t);
     struct blob *b = use(&t, 1, 3 * BLOCK);

@@ -188,7 +188,7 @@ static void what_a_right_checksum_cannot_make_a_header(void **state)
         unsigned at;
         uint8_t to;
     } changes[] = {{7, '2'},   {12, 0xff}, {13, 1},  {15, 1}, {31, 0xff}, {34, 8},
-                   {37, 0xff}, {36, 0},    {38, 80}, {92, 1}, {96, 0},    {4095, 1}};
+                   {37, 0xff}, {36, 0},    {38, 80}, {92, 1}, {96, 0},    {MAP_HEADER - 1, 1}};
 
     (void)state;
     for (unsigned i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
@@ -268,8 +268,8 @@ static void sizes_of_files_follow_from_that_of_the_blob(void **state)
     assert_int_equal(data_file_size(1), 4096);
     assert_int_equal(data_file_size(4096), 4096);
     assert_int_equal(data_file_size(BLOCK_SIZE + 1), BLOCK_SIZE + 4096);
-    assert_int_equal(map_file_size(1), 4096 + 8);
-    assert_int_equal(map_file_size(107374182400), 4096 + 409600 * 8);
+    assert_int_equal(map_file_size(1), MAP_HEADER + 8);
+    assert_int_equal(map_file_size(107374182400), MAP_HEADER + 409600 * 8);
 }
 
 int main(void)

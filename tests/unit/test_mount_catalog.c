@@ -61,6 +61,21 @@ static void what_happens_is_logged_with_its_cause_and_what_comes_next(void **sta
     assert_non_null(strstr(lines.data, ": the names of the bucket can be read again"));
 }
 
+static void marks_of_folders_are_no_objects_that_are_left_out(void **state)
+{
+    static const struct bucket_object objects[] = {
+        {".hfcache/lock", "e", 1}, {"a", "e", 1}, {"b/", "e", 0}};
+    hfc_autobuf struct hfc_buf lines = HFC_BUF(1 << 16);
+
+    (void)state;
+    bucket.objects = objects;
+    bucket.n = HFC_ARRAY_LEN(objects);
+    int saved = log_begin();
+    look();
+    log_end(saved, &lines);
+    assert_non_null(strstr(lines.data, ": 1 names are served, from a listing\n"));
+}
+
 /* ---- The index. ---- */
 
 static void before_the_first_look_there_is_no_tree(void **state)
@@ -369,6 +384,9 @@ static void without_any_tree_an_index_that_is_gone_is_no_reason_to_show_nothing(
     assert_null(catalog_tree(catalog));
     look_well(true);
     assert_true(shows("a"));
+    assert_false(has_file("index.etag"));
+    look_well(false);
+    assert_int_equal(bucket.lists, 2);
 }
 
 /* ---- When. ---- */
@@ -703,6 +721,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(what_happens_is_logged_with_its_cause_and_what_comes_next),
+        T(marks_of_folders_are_no_objects_that_are_left_out),
         T(before_the_first_look_there_is_no_tree),
         T(the_index_becomes_the_tree),
         T(an_unchanged_index_is_not_loaded_again),

@@ -3,7 +3,11 @@
  */
 #include "engine_rig.h"
 
+#include <limits.h>
+#include <sys/resource.h>
+
 #include "engine_internal.h"
+#include "fault.h"
 
 enum { ROOM = 64 * 1024 * 1024, BLOCK = BLOCK_SIZE, SOME = 128 * KIB };
 
@@ -666,14 +670,15 @@ static void a_read_past_the_cache_that_waited_too_long_fails(void **state)
     rig_open(1, 32, 4, 1);
     b = rig_blob("a", 10 * BLOCK);
     (void)rig_read(b, 0, 10);
+    rig_until(rig_nothing_runs, NULL); /* now it is known that nothing can be stored */
     rig.hold_at = 5 * BLOCK + 7;
     (void)rig_start(&x, b, 5 * BLOCK, 10);
     rig_expect(&x, EIO);
     rig_until(rig_nothing_runs, NULL);
+    assert_int_equal(rig.cancelled, 1);
     rig.hold_at = UINT64_MAX;
     rig.errnum = EAGAIN;
     rig.failures = 2;
-    rig.fail_after = 100;
     (void)rig_read(b, 6 * BLOCK, 1000);
     blob_done(b);
 }
@@ -926,6 +931,172 @@ static void reads_wait_while_streams_are_short(void **state)
     blob_done(c);
 }
 
+static void waiting_for_a_stream_has_an_end_too(void **state)
+{
+    struct streams away = TAILQ_HEAD_INITIALIZER(away);
+    struct rig_read x;
+    struct blob *b;
+
+    (void)state;
+    rig_close();
+    rig_open(ROOM, 32, 4, 1);
+    b = rig_blob("a", BLOCK);
+    engine_lock(rig.engine);
+    TAILQ_CONCAT(&away, &rig.engine->resting, rest);
+    engine_unlock(rig.engine);
+    (void)rig_start(&x, b, 0, 10);
+    rig_expect(&x, EIO);
+    blob_done(b);
+}
+
+/* With two streams for four blobs whose ids meet in the table. */
+static void streams_are_used_for_other_blobs(void **state)
+{
+    struct engine *e = rig.engine;
+    struct streams away = TAILQ_HEAD_INITIALIZER(away);
+    static const char *const keys[] = {"a", "b", "c", "d"};
+    struct blob *b[4];
+
+    (void)state;
+    engine_lock(e);
+    TAILQ_CONCAT(&away, &e->resting, rest);
+    for (unsigned i = 0; i < 2; i++) {
+        struct stream *s = TAILQ_FIRST(&away);
+        TAILQ_REMOVE(&away, s, rest);
+        TAILQ_INSERT_TAIL(&e->resting, s, rest);
+    }
+    e->n_buckets = 1;
+    engine_unlock(e);
+    for (unsigned i = 0; i < 4; i++)
+        b[i] = rig_blob(keys[i], 2 * BLOCK);
+    for (unsigned round = 0; round < 3; round++)
+        for (unsigned i = 0; i < 4; i++) {
+            engine_forget(e, blob_info(b[i])->id);
+            blob_drop(b[i]);
+            (void)rig_read(b[i], 0, 10);
+            (void)rig_read(b[round], BLOCK, 10);
+            rig_until(rig_nothing_runs, NULL);
+        }
+    for (unsigned i = 0; i < 4; i++)
+        blob_done(b[i]);
+}
+
+/* What stands in line to be fetched ahead gives its stream to a read that waits. */
+static void waiting_reads_come_before_fetching_ahead(void **state)
+{
+    struct engine *e;
+    struct streams away = TAILQ_HEAD_INITIALIZER(away);
+    struct blob *a, *b, *c;
+    struct rig_read x, y;
+
+    (void)state;
+    rig_close();
+    rig_open(ROOM, 32, 1, 60);
+    e = rig.engine;
+    a = rig_blob("a", 100 * BLOCK);
+    b = rig_blob("b", 100 * BLOCK);
+    c = rig_blob("c", 100 * BLOCK);
+    (void)rig_read(a, 0, BLOCK);
+    rig_until(rig_nothing_runs, NULL);
+    rig.hold_at = 0;
+    (void)rig_start(&x, b, 0, BLOCK); /* takes the connection */
+    rig_until(one_runs, NULL);
+    (void)rig_read(a, BLOCK, 2 * BLOCK);
+    rig_turns(5);
+    assert_false(TAILQ_EMPTY(&e->ahead));
+    engine_lock(e);
+    TAILQ_CONCAT(&away, &e->resting, rest);
+    engine_unlock(e);
+    (void)rig_start(&y, c, 0, BLOCK);
+    rig_turns(5);
+    assert_true(TAILQ_EMPTY(&e->ahead));
+    rig_let_go();
+    rig_expect(&x, 0);
+    rig_expect(&y, 0);
+    blob_done(a);
+    blob_done(b);
+    blob_done(c);
+}
+
+/* Its turn comes when another reader has already brought all of it. */
+static void a_read_past_the_cache_may_find_all_in_memory(void **state)
+{
+    struct blob *b;
+    struct rig_read x, y;
+
+    (void)state;
+    rig_close();
+    rig_open(1, 32, 1, 60);
+    b = rig_blob("a", 20 * BLOCK);
+    (void)rig_read(b, 0, 10);
+    rig_until(rig_nothing_runs, NULL);
+    rig.hold_at = 0;
+    (void)rig_start(&x, b, 5 * BLOCK, BLOCK);
+    rig_until(one_runs, NULL);
+    (void)rig_start(&y, b, 5 * BLOCK, BLOCK);
+    y.read.misses = MISSES_MAX + 1; /* shares nothing: it has been unlucky */
+    rig_let_go();
+    rig_expect(&x, 0);
+    rig_expect(&y, 0);
+    blob_done(b);
+}
+
+static void a_new_store_ends_the_waits_between_tries(void **state)
+{
+    struct blob *b = rig_blob("a", BLOCK);
+    struct rig_read x;
+
+    (void)state;
+    rig.errnum = EAGAIN;
+    rig.failures = UINT_MAX;
+    (void)rig_start(&x, b, 0, 10);
+    for (unsigned before = 0; TAILQ_EMPTY(&rig.engine->retries) || rig.gets < 4; before = rig.gets)
+        while (rig.gets == before)
+            rig_turns(1);
+    rig.failures = 0;
+    engine_use_store(rig.engine, &rig.base);
+    rig_expect(&x, 0);
+    blob_done(b);
+}
+
+static void a_disk_that_loses_blocks_is_no_trouble(void **state)
+{
+    struct blob *b = rig_blob("a", 60 * BLOCK);
+
+    (void)state;
+    read_all(b, 0, READ_MAX);
+    rig_until(rig_nothing_runs, NULL);
+    assert_int_equal(setenv("HFCACHE_FAULT", "disk-read:EIO:*", 1), 0);
+    engine_free(rig.engine); /* the variable is read while there are no threads */
+    fault_setup(NULL);
+    rig_open_engine(60);
+    for (unsigned i = 0; i < 5; i++)
+        (void)rig_read(b, i * 3 * BLOCK, 2 * BLOCK);
+    rig_until(rig_nothing_runs, NULL);
+    engine_free(rig.engine);
+    assert_int_equal(unsetenv("HFCACHE_FAULT"), 0);
+    fault_setup(NULL);
+    rig_open_engine(60);
+    blob_done(b);
+}
+
+static void without_descriptors_there_is_no_engine(void **state)
+{
+    const struct engine_config config = {
+        .loop = rig.loop, .cache = rig.cache, .plan = &rig.plan, .arena = rig.arena};
+    struct hfc_error err = {0};
+    struct rlimit all, none;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = all.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    struct engine *e = engine_new(&config, &err);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+    assert_null(e);
+    assert_int_equal(err.errnum, EMFILE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -972,6 +1143,13 @@ int main(void)
         T(bytes_and_ranges_are_counted),
         T(a_read_can_begin_the_next_one),
         T(reads_wait_while_streams_are_short),
+        T(waiting_for_a_stream_has_an_end_too),
+        T(streams_are_used_for_other_blobs),
+        T(waiting_reads_come_before_fetching_ahead),
+        T(a_read_past_the_cache_may_find_all_in_memory),
+        T(a_new_store_ends_the_waits_between_tries),
+        T(a_disk_that_loses_blocks_is_no_trouble),
+        T(without_descriptors_there_is_no_engine),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -297,6 +297,19 @@ static void a_version_that_nobody_knows_is_stale(void **state)
     assert_true(was_logged("a read of node 5550 fails with ESTALE"));
 }
 
+static void a_blob_is_never_read_beyond_its_own_end(void **state)
+{
+    const struct blob_info info = {
+        .id = peer_id("dir/file"), .size = 100, .key = "dir/file", .etag = "e1"};
+
+    (void)state;
+    (void)fake_blob(&fake_cache, &info);
+    assert_int_equal(ask_read(info.id, 90, 4096), 0);
+    peer_is_content(90, 10);
+    assert_int_equal(ask_read(info.id, 100, 4096), 0);
+    assert_int_equal(peer.size, 0);
+}
+
 static void too_many_objects_in_use_is_an_error(void **state)
 {
     (void)state;
@@ -927,6 +940,7 @@ int main(void)
         T(a_ref_that_has_moved_is_read_on),
         T(a_version_that_only_the_cache_knows_is_read_on),
         T(a_version_that_nobody_knows_is_stale),
+        T(a_blob_is_never_read_beyond_its_own_end),
         T(too_many_objects_in_use_is_an_error),
         T(a_file_has_no_holes),
         T(the_size_of_the_file_system_is_that_of_its_files),

@@ -180,8 +180,10 @@ static void a_broken_link_is_no_death(void **state)
     assert_int_equal(ended(start_reader()), 0);
     assert_int_equal(status().deaths, 0);
     assert_int_equal(status().worker_pid, w.pid);
+    (void)told(standby, SAYS_LINKED);
     tell(standby, DO_RELINK); /* a standby just registers again */
-    WAIT_UNTIL(status().standbys == 1);
+    (void)told(standby, SAYS_LINKED);
+    assert_int_equal(status().standbys, 1);
     kill_fake(w);
     assert_int_equal(told(standby, SAYS_ACTIVE), 2);
 }
@@ -363,6 +365,7 @@ static void clients_never_push_out_a_worker(void **state)
             (void)status();
     }
     hung_up_on(fd[0]); /* the oldest */
+    not_told(w, SAYS_LINKED);
     assert_int_equal(status().worker_pid, w.pid);
     struct fake standby = start_standby();
     kill_fake(w);
@@ -612,19 +615,36 @@ static void an_orphan_lets_interrupted_readers_go(void **state)
     assert_int_equal(ended(start_reader()), EIO);
 }
 
+/* A worker that registers and says nothing more. */
+static pid_t start_mute(void)
+{
+    pid_t pid = remember(fork());
+
+    if (pid > 0)
+        return pid;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)hello(ARENA, getpid(), 0);
+    for (;;)
+        (void)pause();
+}
+
 static void one_that_never_serves_does_not_end_the_wait(void **state)
 {
+    struct link_state s;
+
     (void)state;
     NEED_FUSE();
     probe_config.orphan_timeout = 1;
     (void)start_mounted();
-    int fd = hello(ARENA, getpid(), 0);
+    WAIT_UNTIL(status().state == KEEPER_ORPHANED);
+    pid_t mute = start_mute();
     WAIT_UNTIL(status().state == KEEPER_TAKEOVER);
-    (void)close(fd);
-    struct fake stuck = start_fake(0);
-    WAIT_UNTIL(status().standbys == 1);
-    assert_int_equal(status().state, KEEPER_TAKEOVER);
-    kill_fake(stuck);
+    pid_t reader = start_reader();
+    assert_int_equal(waitpid(reader, NULL, WNOHANG), 0); /* it has hopes */
+    kill_child(mute);
+    WAIT_UNTIL((s = status()).worker_pid == 0);
+    assert_int_equal(s.state, KEEPER_ORPHANED); /* at once */
+    assert_int_equal(ended(reader), EIO);
 }
 
 /* ---- keepers ---- */
@@ -670,7 +690,7 @@ static void a_keeper_without_a_worker_hands_over_too(void **state)
     WAIT_UNTIL(status().state == KEEPER_ORPHANED);
     (void)start_keeper(&probe_config); /* without an arena */
     assert_int_equal(ended(old), 0);
-    WAIT_UNTIL(status().state == KEEPER_ORPHANED);
+    assert_int_equal(status().state, KEEPER_ORPHANED); /* still, not again */
     (void)start_serving(&w, 0);
     kill_fake(w);
     WAIT_UNTIL(status().worker_pid == 0);
@@ -808,11 +828,15 @@ static int failing_start(int kind, const int *fds, unsigned n, bool as_other)
     }
     pid_t keeper = start_keeper(&probe_config);
     if (!as_other) {
-        struct pollfd p = {.fd = listener, .events = POLLIN};
-        assert_int_equal(poll(&p, 1, LIMIT_MS), 1);
-        int fd = accept(listener, NULL, NULL);
-        assert_int_equal(link_wait(fd, &f, none, LIMIT_MS, &err), 1);
-        assert_int_equal(f.kind, LINK_SUCCEED);
+        int fd = -1;
+        do { /* workers knock as well */
+            (void)close(fd);
+            struct pollfd p = {.fd = listener, .events = POLLIN};
+            assert_int_equal(poll(&p, 1, LIMIT_MS), 1);
+            fd = accept(listener, NULL, NULL);
+            assert_int_equal(link_wait(fd, &f, none, LIMIT_MS, &err), 1);
+            close_fds(none);
+        } while (f.kind != LINK_SUCCEED);
         if (kind > 0)
             assert_int_equal(link_send(fd, (enum link_kind)kind, &f, fds, n, &err), 0);
         if (kind == LINK_HANDED && n > 3) /* until it has confirmed */
@@ -928,7 +952,10 @@ static void only_the_mounts_own_descriptors_are_adopted(void **state)
     int self = pidfd_open(getpid(), 0), null = open("/dev/null", O_RDWR);
     int other = open("/dev/fuse", O_RDWR), plain = memfd_create("m", MFD_ALLOW_SEALING);
     int sealed = memfd_create("m", MFD_ALLOW_SEALING);
+    const uint32_t version = SHARED_VERSION;
     assert_int_equal(ftruncate(sealed, sizeof(struct shared)), 0);
+    assert_int_equal(pwrite(sealed, &version, sizeof(version), offsetof(struct shared, version)),
+                     sizeof(version));
     assert_int_equal(fcntl(sealed, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 0);
     const int bad[][5] = {
         {self, fds[0], fds[1], fds[3], null},   {self, null, fds[1], fds[3], fds[2]},
@@ -951,6 +978,51 @@ static void only_the_mounts_own_descriptors_are_adopted(void **state)
     (void)close(other);
     (void)close(plain);
     (void)close(sealed);
+}
+
+/* Kernels that tell a device's connection in /proc/self/fdinfo only. */
+static void the_device_of_another_mount_is_not_adopted(void **state)
+{
+    char path[200], text[256] = "";
+    struct fake w;
+    struct link_frame f;
+    int fds[LINK_FDS_MAX], dev, root;
+    struct shared *s = calloc(1, sizeof(*s));
+
+    (void)state;
+    NEED_FUSE();
+    pid_t keeper = start_mounted();
+    (void)start_serving(&w, 0);
+    int link = ask_to_succeed(&f, fds);
+    assert_int_equal(kill(w.pid, SIGSTOP), 0);
+    kill_child(keeper);
+    (void)close(link);
+    (void)snprintf(path, sizeof(path), "%s/other", probe_dir);
+    assert_int_equal(mkdir(path, 0755), 0);
+    struct keeper_config other = probe_config;
+    other.mountpoint = path;
+    assert_int_equal(mount_make(&other, s, &dev, &root, &err), 0);
+    (void)start_keeper(&probe_config);
+    int self = pidfd_open(getpid(), 0), link2;
+    WAIT_UNTIL((link2 = link_connect(probe_socket, NULL)) >= 0);
+    const int bad[] = {self, dev, fds[1], fds[3], fds[2]};
+    assert_int_equal(link_send(link2, LINK_ADOPT, &f, bad, 5, &err), 0);
+    (void)snprintf(text, sizeof(text), "/proc/self/fdinfo/%d", dev);
+    hfc_autobuf struct hfc_buf info = HFC_BUF(4096);
+    assert_int_equal(hfc_file_read(AT_FDCWD, text, &info, &err), 0);
+    bool told_there = strstr(info.data, "fuse_connection:") != NULL;
+    assert_int_equal(umount2(path, MNT_DETACH), 0);
+    if (told_there)
+        hung_up_on(link2);
+    close_fds(fds);
+    (void)close(self);
+    (void)close(dev);
+    (void)close(root);
+    free(s);
+    if (!told_there)
+        skip();
+    assert_int_equal(kill(w.pid, SIGCONT), 0);
+    (void)told(w, SAYS_ADOPTED);
 }
 
 static void if_both_die_the_mount_is_made_anew(void **state)
@@ -1141,6 +1213,7 @@ int main(void)
         PROBED(a_keeper_that_dies_is_replaced_from_its_worker),
         PROBED(sigterm_leaves_the_mount_to_the_worker),
         PROBED(only_the_mounts_own_descriptors_are_adopted),
+        PROBED(the_device_of_another_mount_is_not_adopted),
         PROBED(if_both_die_the_mount_is_made_anew),
         PROBED(a_mount_that_cannot_be_made_anew_is_an_error),
         PROBED(a_keeper_that_still_waits_can_be_stopped),

@@ -281,7 +281,7 @@ static void a_path_that_is_listened_on_is_taken_over(void **state)
     assert_true(first >= 0 && second >= 0);
     hfc_autoclose int client = link_connect(path, &err);
     hfc_autoclose int peer = accept(second, NULL, NULL);
-    assert_true(peer >= 0);
+    assert_true(client >= 0 && peer >= 0);
     assert_int_equal(accept(first, NULL, NULL), -1);
     assert_int_equal(errno, EAGAIN);
 }
@@ -325,6 +325,7 @@ static void the_folder_of_a_socket_is_made(void **state)
     (void)snprintf(deep, sizeof(deep), "%s/new/s.sock", dir);
     hfc_autoclose int listener = link_listen(deep, (gid_t)-1, &err);
     assert_true(listener >= 0);
+    assert_true(listener >= 0);
     (void)snprintf(deep, sizeof(deep), "%s/no/where/s.sock", dir);
     assert_int_equal(link_listen(deep, (gid_t)-1, &err), -1);
     assert_int_equal(err.errnum, ENOENT);
@@ -354,6 +355,7 @@ static void the_only_keeper_is_found(void **state)
     assert_int_equal(link_find(found, sizeof(found), &err), -1);
     assert_non_null(strstr(err.msg, "is hfcache-mount running"));
     hfc_autoclose int listener = link_listen(path, (gid_t)-1, &err);
+    assert_true(listener >= 0);
     assert_int_equal(link_find(found, sizeof(found), &err), 0);
     assert_string_equal(found, path);
     (void)snprintf(other, sizeof(other), "%s/b.sock", dir);

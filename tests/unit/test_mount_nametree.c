@@ -620,6 +620,18 @@ static void a_ref_is_its_commit(void **state)
     assert_false(nametree_next_ref(tree, &at, &n));
 }
 
+static void a_ref_that_is_left_out_is_no_ref(void **state)
+{
+    struct node n;
+    uint32_t at = 0;
+
+    (void)state;
+    add_ref("a", COMMIT_A);
+    add("a/b");
+    finish();
+    assert_false(nametree_next_ref(tree, &at, &n));
+}
+
 static void a_sum_of_sizes_beyond_64_bits_stays_the_largest(void **state)
 {
     struct hfc_entry e = object("a", "e", INT64_MAX);
@@ -918,6 +930,7 @@ int main(void)
         T(etags_are_kept_exactly_and_those_of_s3_in_short),
         T(of_two_digests_sha256_is_kept),
         T(a_ref_is_its_commit),
+        T(a_ref_that_is_left_out_is_no_ref),
         T(a_sum_of_sizes_beyond_64_bits_stays_the_largest),
         T(a_hundred_thousand_names_take_less_than_10_mib),
         T(the_cap_holds_and_is_nearly_all_of_use),

@@ -1,5 +1,6 @@
 /* test_mount_session.c: taking requests, parking reads, take-over and drain (mount/session*.c). */
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "mount_peer.h"
@@ -160,6 +161,56 @@ static void a_descriptor_that_is_none_is_refused(void **state)
     peer.dev = dev;
 }
 
+/* Returns what was. */
+static struct rlimit limit_files(rlim_t n)
+{
+    struct rlimit was, now;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+    now = (struct rlimit){.rlim_cur = n, .rlim_max = was.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+    return was;
+}
+
+static void without_descriptors_it_does_not_start(void **state)
+{
+    struct rlimit was = limit_files(3);
+
+    (void)state;
+    fails_to_start("eventfd");
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+}
+
+#ifndef HFC_SANITIZED /* they want to know where stacks are */
+static void without_threads_it_does_not_start(void **state)
+{
+    pthread_attr_t before, attr;
+
+    (void)state;
+    assert_int_equal(pthread_getattr_default_np(&before), 0);
+    assert_int_equal(pthread_attr_init(&attr), 0);
+    assert_int_equal(pthread_attr_setstacksize(&attr, (size_t)1 << 50), 0);
+    assert_int_equal(pthread_setattr_default_np(&attr), 0);
+    fails_to_start("a thread for requests");
+    assert_int_equal(pthread_setattr_default_np(&before), 0);
+    (void)pthread_attr_destroy(&attr);
+    (void)pthread_attr_destroy(&before);
+}
+#endif
+
+static void libfuse_reads_nothing_and_speaks_through_the_log(void **state)
+{
+    struct fuse_buf buf = {0};
+
+    (void)state;
+    peer_start(1);
+    assert_int_equal(fuse_session_receive_buf(peer.session->libfuse, &buf), -ENOSYS);
+    free(buf.mem);
+    fuse_log(FUSE_LOG_ERR, "a word of %s\n", "libfuse");
+    assert_true(was_logged("a word of libfuse\n"));
+    assert_false(was_logged("libfuse\n\n"));
+}
+
 /* ---- requests */
 
 static void requests_are_answered_and_their_slots_cleared(void **state)
@@ -307,6 +358,20 @@ static void a_descriptor_that_breaks_ends_the_session(void **state)
     assert_true(was_logged("reading failed"));
     (void)close(pipes[1]);
     peer.dev = dev;
+}
+
+static void a_failing_poll_ends_the_session(void **state)
+{
+    (void)state;
+    peer_start(1);
+    struct rlimit was = limit_files(1);       /* fewer than are asked for */
+    (void)peer_send(FUSE_STATFS, 1, NULL, 0); /* wakes it if it is in there already */
+    int rc = pthread_join(peer.session->takers[0].thread, NULL);
+    peer.session->started = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+    assert_int_equal(rc, 0);
+    assert_int_equal(peer.ended, 1);
+    assert_true(was_logged("reading failed (22)"));
 }
 
 /* ---- reads */
@@ -489,7 +554,7 @@ static void a_drain_waits_for_reads_to_be_answered(void **state)
     session_stop(peer.session);
     (void)peer_send(FUSE_STATFS, 1, NULL, 0); /* comes too late */
     assert_int_equal(pthread_create(&thread, NULL, answer_when_waiting, &n), 0);
-    session_drain(peer.session, ANSWER_MS);
+    session_drain(peer.session, ANSWER_MS + 999);
     assert_int_equal(session_parked(peer.session), 0);
     assert_int_equal(fake_engine.abandoned, 0);
     (void)pthread_join(thread, NULL);
@@ -519,11 +584,41 @@ static void what_is_not_answered_in_time_is_the_successors(void **state)
     peer_start(1);
     wait_for_parked(1);
     assert_ptr_equal(first_parked(), p); /* it waits where it lay */
-    assert_int_equal(slots_in_use(), 1);
     assert_int_equal(fake_engine_answer(1), 1);
     assert_int_equal(peer_answer(id), 0);
     peer_is_content(42, 64);
     peer_stop();
+    assert_int_equal(slots_in_use(), 0);
+}
+
+static void *end_answer(void *w)
+{
+    while (atomic_load(&fake_engine.abandoned) == 0)
+        (void)sched_yield();
+    waiter_unpin(w);
+    return NULL;
+}
+
+static void a_drain_lets_an_answer_that_is_being_given_come_to_its_end(void **state)
+{
+    struct waiter *w;
+    pthread_t thread;
+
+    (void)state;
+    peer_start(1);
+    fake_engine_waits(true);
+    (void)peer_send_read(peer_id("a"), 42, 64);
+    wait_for_parked(1);
+    session_stop(peer.session);
+    struct read *r = fake_pop(&fake_engine);
+    w = r->ctx;
+    w->state = WAITER_ANSWERING; /* as parked_done() does first */
+    fuse_reply_none(w->req);
+    assert_int_equal(pthread_create(&thread, NULL, end_answer, w), 0);
+    session_drain(peer.session, 1);
+    assert_int_equal(session_parked(peer.session), 0);
+    (void)pthread_join(thread, NULL);
+    blob_done(r->blob);
     assert_int_equal(slots_in_use(), 0);
 }
 
@@ -577,7 +672,6 @@ static void what_waits_again_waits_in_its_slot(void **state)
     fake_engine_until_waiting(2);
     assert_int_equal(peer_getattr(1), 0);
     assert_int_equal(session_parked(peer.session), 2);
-    assert_int_equal(slots_in_use(), 2);
     assert_int_equal(peer.shared->parked[9].in.unique, parked);
     assert_int_equal(fake_engine_answer(2), 2);
     assert_int_equal(peer_answer(parked), 0);
@@ -766,6 +860,7 @@ static int worker_dies_of(const char *fault)
         pthread_t thread;
         setenv("HFCACHE_FAULT", fault, 1);
         fault_setup(peer.shared);
+        (void)signal(SIGSEGV, SIG_DFL); /* the test's own, or a sanitizer's, is in the way */
         strikes_setup(peer.shared);
         peer_start(2);
         (void)pthread_create(&thread, NULL, answer_when_waiting, &forever);
@@ -816,14 +911,8 @@ static void a_poisonous_request_ends_three_workers_and_no_more(void **state)
     uint64_t id = peer_send(FUSE_LOOKUP, 1, "a", 2);
     uint64_t bystander = peer_send_read(peer_id("b"), 11, 64);
     fake_engine_waits(true);
-    for (unsigned i = 0; i < STRIKES_MAX; i++) {
-        int died_of = worker_dies_of("poison:segv:*");
-#ifdef HFC_SANITIZED
-        (void)died_of; /* sanitizers exit, and nobody blames */
-#else
-        assert_int_equal(died_of, SIGSEGV);
-#endif
-    }
+    for (unsigned i = 0; i < STRIKES_MAX; i++)
+        assert_int_equal(worker_dies_of("poison:segv:*"), SIGSEGV);
     unsetenv("HFCACHE_FAULT_NAME");
     fake_engine_waits(false);
     peer_start(1);
@@ -886,6 +975,11 @@ int main(void)
         T(the_init_request_of_an_older_kernel_is_shorter),
         T(a_broken_init_request_is_refused),
         T(a_descriptor_that_is_none_is_refused),
+        T(without_descriptors_it_does_not_start),
+#ifndef HFC_SANITIZED
+        T(without_threads_it_does_not_start),
+#endif
+        T(libfuse_reads_nothing_and_speaks_through_the_log),
         T(requests_are_answered_and_their_slots_cleared),
         T(requests_are_counted),
         T(what_would_write_is_refused),
@@ -896,6 +990,7 @@ int main(void)
         T(an_answer_that_is_not_accepted_becomes_eio),
         T(the_end_of_the_mount_is_told_once),
         T(a_descriptor_that_breaks_ends_the_session),
+        T(a_failing_poll_ends_the_session),
         T(a_read_that_need_not_wait_is_answered_at_once),
         T(a_read_is_cut_at_the_end_of_the_file),
         T(errors_of_reads_reach_the_reader),
@@ -906,6 +1001,7 @@ int main(void)
         T(a_stop_leaves_a_read_without_room_in_its_slot),
         T(a_drain_waits_for_reads_to_be_answered),
         T(what_is_not_answered_in_time_is_the_successors),
+        T(a_drain_lets_an_answer_that_is_being_given_come_to_its_end),
         T(an_answer_after_the_drain_is_not_given),
         T(what_a_predecessor_left_is_executed),
         T(what_waits_again_waits_in_its_slot),

@@ -220,6 +220,30 @@ static void a_crash_of_nobody_in_particular_blames_nobody(void **state)
     assert_int_equal(shared->intake_state[0].flags, 0);
 }
 
+/* In this process, which goes on: the handler passes on a signal that is ignored. */
+static void the_handler_looks_at_its_own_thread_first(void **state)
+{
+    struct sigaction installed, before;
+
+    (void)state;
+    assert_int_equal(sigaction(SIGFPE, NULL, &before), 0);
+    strikes_setup(shared);
+    assert_int_equal(sigaction(SIGFPE, NULL, &installed), 0);
+    assert_int_equal(sigaction(SIGFPE, &before, NULL), 0);
+    park(0, 0x1000);
+    park(1, 0x2000);
+    strikes_blob(0x1000);
+    strikes_enter(&shared->intake_state[0]);
+    installed.sa_handler(SIGURG);
+    assert_int_equal(shared->intake_state[0].flags, SLOT_EXECUTING | SLOT_BLAMED);
+    assert_int_equal(shared->parked[0].state.flags, 0);
+    strikes_leave(&shared->intake_state[0]);
+    installed.sa_handler(SIGURG);
+    strikes_blob(0);
+    assert_int_equal(shared->parked[0].state.flags, SLOT_BLAMED);
+    assert_int_equal(shared->parked[1].state.flags, 0);
+}
+
 static char *volatile last_frame;
 
 static unsigned deeper(unsigned n);
@@ -268,6 +292,7 @@ int main(void)
         T(a_failed_assertion_is_a_crash),
         T(a_crash_on_behalf_of_a_blob_blames_its_readers),
         T(a_crash_of_nobody_in_particular_blames_nobody),
+        T(the_handler_looks_at_its_own_thread_first),
         T(a_stack_that_is_used_up_is_blamed_as_well),
 #endif
     };

@@ -6,8 +6,12 @@
 #include <jansson.h>
 
 #include "address.h"
+#include "cleanup.h"
 #include "fake_keeper.h"
 #include "memory_plan.h"
+#include "worker_internal.h"
+
+static char any_port[] = "127.0.0.1:0";
 
 /* Standing by. */
 
@@ -233,31 +237,70 @@ static void a_signal_is_a_good_end_also_twice(void **state)
     assert_int_equal(wait_for_end(), 0);
 }
 
-/* A read that can't be answered: the store's file is a pipe that nobody writes to. */
+/* A successor of the same mount, with another store. */
+static void follow(uint64_t generation, const char *store)
+{
+    struct link_frame f;
+    int fds[LINK_FDS_MAX];
+
+    free(settings.store);
+    settings.store = strdup(store);
+    start_worker();
+    (void)expect_hello();
+    activate(generation);
+    expect_frame(LINK_SERVING, &f, fds);
+}
+
+static void ask_read_without_answer(uint64_t node, uint64_t number)
+{
+    const struct fuse_read_in body = {.size = 4096};
+    struct fuse_in_header in = {
+        .len = sizeof(in) + sizeof(body), .opcode = FUSE_READ, .unique = number, .nodeid = node};
+    struct iovec v[] = {{&in, sizeof(in)}, {(void *)(uintptr_t)&body, sizeof(body)}};
+
+    assert_int_equal(writev(device, v, 2), in.len);
+}
+
+static bool is_parked(uint64_t number)
+{
+    for (unsigned i = 0; i < PARKED_SLOTS; i++)
+        if (shared->parked[i].in.len != 0 && shared->parked[i].in.unique == number)
+            return true;
+    return false;
+}
+
+/* The store of the second worker can't be reached; the third one's can. */
 static void a_read_that_waits_is_left_to_the_successor(void **state)
 {
-    const char *name = "hub/models--org--name/snapshots/" COMMIT "/config.json";
-    const struct fuse_read_in body = {.size = 4096};
+    hfc_autofree char *store = strdup(settings.store);
     uint64_t node;
 
     (void)state;
     let_serve(1);
     wait_until_told("names are served");
-    assert_int_equal(ask_path(name, &node), 0);
-    char *path = path_of("store/hub/models--org--name/snapshots/" COMMIT "/config.json");
-    char *aside = path_of("aside");
-    assert_int_equal(rename(path, aside), 0);
-    assert_int_equal(mkdir(path, 0), 0);
-    struct fuse_in_header in = {
-        .len = sizeof(in) + sizeof(body), .opcode = FUSE_READ, .unique = 5000, .nodeid = node};
-    struct iovec v[] = {{&in, sizeof(in)}, {(void *)(uintptr_t)&body, sizeof(body)}};
-    assert_int_equal(writev(device, v, 2), in.len);
     tell(LINK_DRAIN);
     assert_int_equal(wait_for_end(), 0);
-    assert_int_equal(rmdir(path), 0);
-    assert_int_equal(rename(aside, path), 0);
-    free(path);
-    free(aside);
+
+    (void)setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1", 1);
+    (void)setenv("AWS_ACCESS_KEY_ID", "id", 1);
+    (void)setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
+    (void)setenv("AWS_REGION", "us-east-1", 1);
+    follow(2, "s3://bucket");
+    assert_int_equal(ask_path("hub/models--org--name/snapshots/" COMMIT "/config.json", &node), 0);
+    ask_read_without_answer(node, 5000);
+    for (int i = 0; i < PATIENCE / LOOK_MS && !is_parked(5000); i++)
+        (void)poll(NULL, 0, LOOK_MS);
+    assert_true(is_parked(5000));
+    wait_until_told("127.0.0.1:1");
+    tell(LINK_DRAIN);
+    assert_int_equal(wait_for_end(), 0);
+    assert_true(is_parked(5000));
+
+    follow(3, store);
+    uint64_t answered = 0;
+    assert_int_equal(take_answer(&answered, NULL), 0);
+    assert_int_equal(answered, 5000);
+    assert_memory_equal(answer, "{\"a\": 1}\n", 9);
 }
 
 static void a_signal_makes_it_look_at_the_store_again(void **state)
@@ -303,6 +346,7 @@ static void it_serves_on_without_a_keeper_and_offers_itself_to_the_next(void **s
     close_one(&keeper);
     close_one(&listener);
     wait_until_told("serving on until a keeper is there");
+    (void)poll(NULL, 0, 5 * LINK_RETRY_MS); /* it may well ask several times */
     assert_file("hub/models--org--name/refs/main", COMMIT);
     listener = link_listen(settings.socket, -1, &err);
     accept_worker();
@@ -377,7 +421,8 @@ static void wait_until_got(unsigned port, const char *path, const char *part)
 static void it_is_alive_at_once_and_ready_when_a_read_has_come_through(void **state)
 {
     (void)state;
-    settings.listen = (char *)(uintptr_t) "127.0.0.1:0";
+    settings.listen = any_port;
+    settings.connections = 2;
     let_serve(1);
     unsigned port = port_it_told();
     wait_until_got(port, "/livez", "200 OK");
@@ -386,13 +431,14 @@ static void it_is_alive_at_once_and_ready_when_a_read_has_come_through(void **st
     wait_until_got(port, "/metrics", "\nhfcache_memory_budget_bytes{part=\"total\"} 67108864\n");
     wait_until_got(port, "/metrics", "\nhfcache_kernel_feature{feature=\"readdirplus\"} 1\n");
     wait_until_got(port, "/metrics", "\nhfcache_kernel_feature{feature=\"passthrough\"} 0\n");
+    wait_until_got(port, "/metrics", "{part=\"connections\"} 917504\n"); /* 2 of 448 KiB */
     assert_null(strstr(get(port, "/metrics"), "part=\"resident\"} 0\n"));
 }
 
 static void it_is_not_ready_while_reads_do_not_come_through(void **state)
 {
     (void)state;
-    settings.listen = (char *)(uintptr_t) "127.0.0.1:0";
+    settings.listen = any_port;
     char *alive = path_of("root/.hfcache/alive");
     assert_int_equal(unlink(alive), 0);
     free(alive);
