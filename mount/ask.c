@@ -67,7 +67,7 @@ static void take_model(struct reading *r, const char *name, struct argp_state *s
 
     if (text == NULL)
         argp_error(state, "'%s' is no model: it is not in UTF-8", name);
-    if (model_folder(name, folder, &err) < 0)
+    if (walk_folder(name, folder, &err) < 0)
         argp_error(state, "%s", err.msg);
     if (json_array_size(r->models) == MODELS_MAX)
         argp_error(state, "more than %d models", MODELS_MAX);

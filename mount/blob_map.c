@@ -26,7 +26,7 @@ _Static_assert(AT_TEXT + HFC_KEY_MAX + HFC_ETAG_MAX <= MAP_HEADER, "the header h
 
 enum { FLAG_VERIFIED = 1, FLAG_SHA256 = 2, FLAG_SHA1 = 4 };
 
-static const char MAGIC[] = "hfcmap1\n"; /* ends with the version */
+static const uint8_t MAGIC[8] = {'h', 'f', 'c', 'm', 'a', 'p', '1', '\n'}; /* 1: the version */
 
 uint32_t blocks_of(uint64_t size)
 {
@@ -91,7 +91,7 @@ void map_header_make(const struct blob_info *info, bool verified, uint8_t page[M
 
     assert(map_can_hold(info));
     memset(page, 0, MAP_HEADER);
-    memcpy(page + AT_MAGIC, MAGIC, strlen(MAGIC));
+    memcpy(page + AT_MAGIC, MAGIC, sizeof(MAGIC));
     put32(page + AT_FLAGS, (verified ? FLAG_VERIFIED : 0U) |
                                (info->meta.has_sha256 ? FLAG_SHA256 : 0U) |
                                (info->meta.has_git_sha1 ? FLAG_SHA1 : 0U));

@@ -5,19 +5,18 @@
  *
  *   lock                flock(2): one worker at a time
  *   blobs/ID.data       sparse, of the blob's size
- *   blobs/ID.map        a header page (key, ETag, size, digests, verified; with a CRC32C), then a
- *                       record of 8 bytes a block: the block's CRC32C and a check of the record
+ *   blobs/ID.map        a header (key, ETag, size, digests, verified), then a record of each block
  *   index, index.etag   the tree as it was last known (catalog.h)
  *
- * docs/cache-format.md is the specification. A block is there if its record is valid; whoever reads
- * it has its CRC checked, each time it comes from the disk. So whatever a crash, a power cut or a
- * bad disk leaves behind, a block is right or it is not there. Nothing is synced.
+ * docs/cache-format.md is the specification. A block is there if its record is valid; its CRC32C is
+ * checked each time it comes from the disk. So whatever a crash, a power cut or a bad disk leaves
+ * behind, a block is right or it is not there. Nothing is synced.
  *
  * The bound: `used` follows what is allocated (st_blocks) of all files here, the directory and maps
  * included. Space is reserved before a block is written; room is made by dropping the blobs that
  * have not been read for longest, and of large ones in use the parts that nobody waits for, by
  * punching holes, or where the file system can't, the whole blob. What can't be stored is not
- * stored: CACHE_FULL, and the caller goes on without.
+ * stored: BLOB_FULL, and the caller goes on without.
  *
  * A disk that fails (EIO, EROFS, ENOSPC, ENOMEM of inodes ...) makes the cache degraded: nothing is
  * written for DEGRADED_RETRY_S, reads of blocks that are there go on being tried.
@@ -36,8 +35,6 @@
 
 enum { DEGRADED_RETRY_S = 10 };
 
-struct cache;
-
 struct cache_config {
     const char *directory;
     uint64_t limit; /* bytes; 0: `percent` of the file system's size */
@@ -45,6 +42,7 @@ struct cache_config {
     unsigned blobs_max; /* entries of the table; more blobs are dropped like without room */
     unsigned files_max; /* blobs with open files */
 };
+struct cache;
 
 /* Takes the lock (waiting up to `lock_wait_ms`: a predecessor may be on its way out), removes what
  * it can't use, and finds out what is there (the table; no blob's data is read). Messages say what
@@ -60,7 +58,6 @@ struct blob_info {
     const char *key, *etag;
     struct hfc_meta meta;
 };
-
 struct blob; /* a blob in use; the pointer is shared by all its users */
 
 /* Takes a use. Never touches the disk. NULL: too many blobs are in use (ENFILE). */
@@ -114,7 +111,6 @@ bool cache_has(struct cache *c, uint64_t id, uint64_t *bytes); /* allocated */
 unsigned cache_ids(struct cache *c, uint64_t after, uint64_t *ids, unsigned n);
 
 bool cache_degraded(const struct cache *c);
-
 struct cache_stats {
     uint64_t used, limit, blobs, evictions;
     bool degraded, punches_holes, direct; /* what the file system can */

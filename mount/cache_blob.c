@@ -65,7 +65,7 @@ struct blob *blob_use_cached(struct cache *c, uint64_t id)
 
     cache_lock(c);
     struct entry *e = entry_find(c, id);
-    bool usable = e != NULL && !e->dropping && !e->broken;
+    bool usable = entry_usable(e);
     struct blob *b = usable ? e->blob : NULL;
     if (b != NULL)
         b = use_known(b, &b->info);
@@ -296,7 +296,7 @@ bool blob_complete(struct blob *b)
     cache_lock(c);
     uint64_t losses = b->losses;
     uint32_t from = b->whole_below;
-    bool none = b->blocks > 0 && (b->entry == NULL || b->entry->dropping || b->entry->broken);
+    bool none = b->blocks > 0 && !entry_usable(b->entry);
     cache_unlock(c);
     if (none)
         return false;

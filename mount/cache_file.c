@@ -243,6 +243,16 @@ static void drop_lost(struct blob *b, int errnum)
     cache_lock(c);
 }
 
+/* Its files are gone. */
+static void entry_end(struct cache *c, struct entry *e)
+{
+    if (e->blob != NULL)
+        e->blob->entry = NULL;
+    e->blob = NULL;
+    space_set(c, e, 0);
+    entry_free(c, e);
+}
+
 /* What open_pair() or make_pair() has come to. */
 static int opened(struct blob *b, struct blob_files *f, bool made, int rc)
 {
@@ -262,10 +272,7 @@ static int opened(struct blob *b, struct blob_files *f, bool made, int rc)
     close_pair(f);
     give_back(c, f);
     if (made) {
-        struct entry *e = b->entry;
-        e->blob = NULL;
-        b->entry = NULL;
-        entry_free(c, e);
+        entry_end(c, b->entry);
         space_look(c, true);
     } else if (is_lost(rc)) {
         drop_lost(b, rc);
@@ -301,63 +308,82 @@ static int open_files(struct blob *b)
 
 enum step { AGAIN, READY, NONE };
 
+/* What somebody wants, and how it ended. */
+struct want {
+    bool make, reopened;
+    int errnum;
+};
+
+static enum step wait_for_others(struct cache *c)
+{
+    (void)pthread_cond_wait(&c->changed, &c->lock);
+    return AGAIN;
+}
+
+static enum step done(struct want *w, int errnum)
+{
+    w->errnum = errnum;
+    return errnum == 0 ? AGAIN : NONE;
+}
+
+/* Files can only be read if the file system could not be written when they were opened. Perhaps by
+ * now it can. */
+static enum step reopen(struct blob *b, struct want *w)
+{
+    struct blob_files *f = b->files;
+
+    if (w->reopened)
+        return done(w, EROFS);
+    w->reopened = true;
+    if (detach(b->cache, f)) {
+        close_pair(f);
+        give_back(b->cache, f);
+    }
+    return AGAIN;
+}
+
+static enum step find_and_open(struct blob *b, struct want *w)
+{
+    struct cache *c = b->cache;
+
+    if (b->entry == NULL && !entry_to_be_had(c))
+        return done(w, evict_until_fits(c, 0, true) ? 0 : ENOBUFS);
+    if (!find_room(c))
+        return wait_for_others(c);
+    return done(w, open_files(b));
+}
+
 /* One step towards open files; lets go. */
-static enum step step(struct blob *b, bool make, int *errnum)
+static enum step step(struct blob *b, struct want *w)
 {
     struct cache *c = b->cache;
     struct entry *e = b->entry;
 
-    if (b->opening || (make && e != NULL && e->dropping)) {
-        (void)pthread_cond_wait(&c->changed, &c->lock);
-        return AGAIN;
-    }
-    if (!make && (e == NULL || e->dropping || e->broken))
+    if (b->opening || (w->make && e != NULL && e->dropping))
+        return wait_for_others(c);
+    if (!w->make && !entry_usable(e))
         return NONE;
     if (e != NULL && e->broken) {
         e->dropping = true;
-        *errnum = entry_drop(c, e, true) ? 0 : EIO;
-        return *errnum == 0 ? AGAIN : NONE;
+        return done(w, entry_drop(c, e, true) ? 0 : EIO);
     }
-    if (b->files != NULL)
-        return READY;
-    if (e == NULL && !entry_to_be_had(c)) {
-        *errnum = evict_until_fits(c, 0, true) ? 0 : ENOBUFS;
-        return *errnum == 0 ? AGAIN : NONE;
-    }
-    if (!find_room(c)) {
-        (void)pthread_cond_wait(&c->changed, &c->lock);
-        return AGAIN;
-    }
-    *errnum = open_files(b);
-    return *errnum == 0 ? AGAIN : NONE;
+    if (b->files == NULL)
+        return find_and_open(b, w);
+    return w->make && b->files->read_only ? reopen(b, w) : READY;
 }
 
 struct blob_files *files_get(struct blob *b, bool make, int *errnum, struct span *punching)
 {
     struct cache *c = b->cache;
     struct blob_files *f = NULL;
-    bool again = false;
-    enum step next;
+    struct want w = {.make = make};
+    enum step next = AGAIN;
 
-    *errnum = 0;
     cache_lock(c);
-    for (;;) {
-        next = step(b, make, errnum);
-        if (next == NONE || (next == READY && !(make && b->files->read_only)))
-            break;
-        if (next == READY && again) {
-            *errnum = EROFS;
-            next = NONE;
-            break;
-        }
-        if (next == READY && detach(c, f = b->files)) {
-            close_pair(f);
-            give_back(c, f);
-        }
-        again = next == READY || again;
-    }
-    f = next == READY ? b->files : NULL;
-    if (f != NULL) {
+    while (next == AGAIN)
+        next = step(b, &w);
+    if (next == READY) {
+        f = b->files;
         f->busy++;
         TAILQ_REMOVE(&c->open_files, f, order);
         TAILQ_INSERT_TAIL(&c->open_files, f, order);
@@ -365,6 +391,7 @@ struct blob_files *files_get(struct blob *b, bool make, int *errnum, struct span
     if (punching != NULL)
         *punching = c->punched == b ? c->punching : (struct span){0};
     cache_unlock(c);
+    *errnum = w.errnum;
     return f;
 }
 
@@ -391,27 +418,28 @@ void files_put(struct blob *b, struct blob_files *f)
 
 /* ---- Dropping. ---- */
 
-/* The blob starts anew. True: its files are to be closed by the caller. */
-static bool forget(struct blob *b)
+/* The blob starts anew. Returns its files if they are to be closed by the caller; if somebody is at
+ * work on them their space is not free yet. */
+static struct blob_files *forget(struct blob *b)
 {
+    struct blob_files *f = b->files;
+
     b->whole_below = b->punch_from = 0;
     b->loaded = b->verified = false;
     b->losses++;
     b->drops++;
-    return b->files != NULL && detach(b->cache, b->files);
+    if (f == NULL || detach(b->cache, f))
+        return f;
+    space_left(b->cache, f, b->entry->allocated);
+    return NULL;
 }
 
 bool entry_drop(struct cache *c, struct entry *e, bool wrong)
 {
-    struct blob_files *f = e->blob != NULL ? e->blob->files : NULL;
     bool gone = false;
 
     assert(e->dropping && (e->blob == NULL || !e->blob->opening));
-    if (e->blob != NULL && !forget(e->blob)) {
-        if (f != NULL)
-            space_left(c, f, e->allocated);
-        f = NULL;
-    }
+    struct blob_files *f = e->blob != NULL ? forget(e->blob) : NULL;
     cache_unlock(c);
     if (f != NULL)
         close_pair(f);
@@ -425,14 +453,10 @@ bool entry_drop(struct cache *c, struct entry *e, bool wrong)
     if (f != NULL)
         give_back(c, f);
     e->dropping = false;
-    e->broken = e->broken || (wrong && !gone);
     if (gone) {
-        if (e->blob != NULL)
-            e->blob->entry = NULL;
-        e->blob = NULL;
-        space_set(c, e, 0);
-        entry_free(c, e);
+        entry_end(c, e);
     } else {
+        e->broken = e->broken || wrong;
         entry_used(c, e);
     }
     (void)pthread_cond_broadcast(&c->changed);

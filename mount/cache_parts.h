@@ -21,7 +21,11 @@ struct entry *entry_find(struct cache *c, uint64_t id);
 bool entry_to_be_had(const struct cache *c);
 struct entry *entry_new(struct cache *c, uint64_t id); /* the table must have room */
 void entry_free(struct cache *c, struct entry *e);
-void entry_used(struct cache *c, struct entry *e); /* it is the last to be evicted now */
+void entry_used(struct cache *c, struct entry *e);     /* it is the last to be evicted now */
+static inline bool entry_usable(const struct entry *e) /* NULL is none */
+{
+    return e != NULL && !e->dropping && !e->broken;
+}
 struct blob *blob_find(struct cache *c, uint64_t id);
 struct blob *blob_new(struct cache *c, const struct blob_info *info); /* with a use; NULL: none */
 void blob_linger(struct blob *b);

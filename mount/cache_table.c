@@ -170,8 +170,7 @@ unsigned cache_ids(struct cache *c, uint64_t after, uint64_t *ids, unsigned n)
 
     cache_lock(c);
     for (e = TAILQ_FIRST(&c->order); e != NULL; e = TAILQ_NEXT(e, order)) {
-        if (e->id <= after || e->dropping || e->broken || n == 0 ||
-            (found == n && e->id > ids[n - 1]))
+        if (e->id <= after || !entry_usable(e) || n == 0 || (found == n && e->id > ids[n - 1]))
             continue;
         unsigned at = found < n ? found++ : n - 1;
         for (; at > 0 && ids[at - 1] > e->id; at--)
@@ -186,7 +185,7 @@ bool cache_has(struct cache *c, uint64_t id, uint64_t *bytes)
 {
     cache_lock(c);
     const struct entry *e = entry_find(c, id);
-    bool has = e != NULL && !e->dropping && !e->broken;
+    bool has = entry_usable(e);
     *bytes = has ? e->allocated : 0;
     cache_unlock(c);
     return has;

@@ -9,9 +9,7 @@
 #include "memory_plan.h"
 #include "mount_commands.h"
 #include "need.h"
-
-/* The name before "type fuse" in the list of mounts. */
-#define SOURCE "hfcache"
+#include "preflight.h"
 
 /* Where the socket is to be. It is made here, as the mode that others need should not depend on the
  * umask; only the last folder of the path. */
@@ -29,9 +27,10 @@ static void make_folder(const char *socket)
 int keep_with(const struct settings *s,
               int (*spawn)(void *ctx, bool standby, struct hfc_error *err), void *ctx)
 {
+    hfc_autofree char *source = preflight_source(s);
     const struct keeper_config config = {.mountpoint = s->mountpoint,
                                          .socket = s->socket,
-                                         .source = SOURCE,
+                                         .source = source,
                                          .uid = s->uid,
                                          .gid = s->gid,
                                          .orphan_timeout = s->orphan_timeout,
@@ -41,6 +40,10 @@ int keep_with(const struct settings *s,
                                          .spawn = spawn,
                                          .ctx = ctx};
 
+    struct hfc_error err;
+
+    if (preflight_others(s, "/proc/self/mountinfo", &err) < 0)
+        return command_error("%s", err.msg);
     make_folder(s->socket);
     return keeper_run(&config);
 }

@@ -12,10 +12,9 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "keeper.h"
 #include "mount_commands.h"
 #include "preflight.h"
-
-enum { EXEC_FAILED = 127 };
 
 struct workers {
     char **args, **standby_args;
@@ -36,7 +35,9 @@ static _Noreturn void become_worker(char **argv)
     if (null >= 0)
         (void)dup2(null, STDIN_FILENO);
     (void)execv("/proc/self/exe", argv);
-    _exit(EXEC_FAILED);
+    log_line(LOG_START, LEVEL_ERROR, "a worker can't be started: /proc/self/exe: %s",
+             strerror(errno));
+    _exit(WORKER_CANT_SERVE);
 }
 
 /* The process's number. */

@@ -152,7 +152,7 @@ static json_t *models_of(struct control *c, struct control_client *client, json_
     }
     for (size_t i = 0; i < n; i++) {
         const char *name = json_string_value(json_array_get(models, i));
-        if (name == NULL || model_folder(name, folder, &err) < 0) {
+        if (name == NULL || walk_folder(name, folder, &err) < 0) {
             refuse(c, client, name == NULL ? "a model's name is a string" : err.msg);
             return NULL;
         }

@@ -41,7 +41,7 @@ static size_t model_of(const struct drop *d, const char *key)
 
     for (; i < n; i++) {
         const char *name = json_string_value(json_array_get(d->models, i));
-        if (model_folder(name, folder, NULL) < 0)
+        if (walk_folder(name, folder, NULL) < 0)
             continue;
         size_t len = strlen(folder);
         if (strncmp(key, folder, len) == 0 && key[len] == '/')
@@ -70,7 +70,7 @@ static bool is_known(struct control *c, const char *name)
     struct nametree *t = catalog_tree(c->config.catalog);
     char folder[MODEL_FOLDER_MAX], path[HFC_KEY_MAX + 1] = "";
     struct node n;
-    bool known = model_folder(name, folder, NULL) == 0 && model_next(t, folder, path, &n);
+    bool known = walk_folder(name, folder, NULL) == 0 && model_next(t, folder, path, &n);
 
     nametree_unref(t);
     return known;

@@ -66,7 +66,7 @@ static void begin_phase(struct warm *w, enum phase phase)
 static void begin_model(struct warm *w)
 {
     const char *name = json_string_value(json_array_get(w->models, w->model));
-    int rc = model_folder(name, w->folder, NULL);
+    int rc = walk_folder(name, w->folder, NULL);
 
     assert(rc == 0);
     (void)rc;

@@ -2,7 +2,8 @@
  *
  *   engine.c         reads as they come; the loop's look-around; start and end
  *   engine_serve.c   who gets chunks; answers from memory and disk
- *   engine_stream.c  blobs that are read: who waits for what, and what becomes of it
+ *   engine_stream.c  blobs that are read: the pool, their readers, news of them
+ *   engine_wait.c    reads that wait: for what, and what becomes of them
  *   engine_line.c    who gets a connection, and for which range
  *   engine_fetch.c   a GET from its start to its end
  *   engine_io.c      the I/O threads: answers, blocks to disk, digests
@@ -20,6 +21,7 @@
 
 #include "chunks.h"
 #include "engine.h"
+#include "engine_fetch.h"
 #include "engine_stream.h"
 #include "loop.h"
 
@@ -32,13 +34,6 @@ enum {
 
 /* Who wants chunks; see engine_serve.c. */
 enum taker { TAKE_FILL, TAKE_DISK, TAKE_PAST, TAKERS };
-
-/* The chunks from which a read is answered. */
-struct plate {
-    struct chunk *chunks[READ_BLOCKS_MAX]; /* pinned, or NULL */
-    uint32_t first;
-    unsigned n, taken; /* blocks; chunks of those that count as serving */
-};
 
 /* A full block on its way to the disk; the chunk is pinned for it. */
 struct write {

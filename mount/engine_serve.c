@@ -24,6 +24,13 @@
 #include "metrics.h"
 #include "strikes.h"
 
+/* The chunks from which a read is answered. */
+struct plate {
+    struct chunk *chunks[READ_BLOCKS_MAX]; /* pinned, or NULL */
+    uint32_t first;
+    unsigned n, taken; /* blocks; chunks of those that count as serving */
+};
+
 /* Set while this thread is in a read's done(): what it starts there is answered by others, or a
  * chain of reads could fill the stack. */
 static _Thread_local bool in_done;

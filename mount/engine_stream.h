@@ -1,5 +1,5 @@
-/* engine_stream.h: streams (blobs that are read) and fetches (GETs), for the engine's files only;
- * see engine_internal.h.
+/* engine_stream.h: streams, the blobs that are read, for the engine's files only; see
+ * engine_internal.h.
  *
  * A stream gathers all that concerns one blob: who waits, what is being fetched, how its readers
  * move. It has a use of its blob while there is work; without, it rests, so that readers are known
@@ -57,7 +57,8 @@ struct stream {
 
 /* Of a read: the blocks that `missing` is about. */
 void stream_span(const struct stream *s, const struct read *r, uint32_t *first, unsigned *n);
-struct stream *stream_find(struct engine *e, uint64_t id);                  /* lock */
+struct stream *stream_get(struct engine *e, struct blob *blob); /* lock; NULL: all are at work */
+struct stream *stream_find(struct engine *e, uint64_t id);      /* lock */
 void stream_note(struct engine *e, struct stream *s, const struct read *r); /* lock */
 struct cursor *stream_cursor(struct stream *s, const struct read *r);       /* lock; or NULL */
 bool cursor_wants_ahead(const struct stream *s, const struct cursor *c);    /* lock */
@@ -66,7 +67,9 @@ bool stream_fetches(const struct stream *s);                                /* l
 bool stream_has_place(const struct stream *s);                              /* lock, or loop */
 bool blob_waits_for_digest(const struct blob *b);
 /* The rest: loop. */
-bool stream_attach(struct engine *e, struct read *r);  /* false: no stream is to be had */
+bool stream_attach(struct engine *e, struct read *r);       /* false: no stream is to be had */
+void stream_assess_all(struct engine *e, struct stream *s); /* looks where blocks are */
+void stream_set_whole(struct engine *e, struct stream *s);
 void stream_judge(struct engine *e, struct stream *s); /* answers reads whose bytes are here */
 void stream_ready(struct engine *e, struct stream *s, struct read *r);
 void stream_check(struct engine *e, struct stream *s, struct fetch *f);
@@ -75,46 +78,5 @@ void stream_fail_read(struct engine *e, struct stream *s, struct read *r, int er
 void stream_touch(struct engine *e, struct stream *s); /* after any change */
 void streams_news(struct engine *e);
 void streams_expire(struct engine *e, uint64_t now);
-
-/* Chunks of a read past the cache, from block `base`; bit i of `have`: was there before. */
-struct own {
-    struct chunk *chunks[READ_BLOCKS_MAX];
-    uint32_t base;
-    unsigned n, taken, have;
-};
-
-struct fetch {
-    struct engine *e;
-    struct stream *stream; /* NULL: cancelled, or ended */
-    struct hfc_store_op *op;
-    TAILQ_ENTRY(fetch) pause;
-    uint64_t began, bytes; /* bytes: not yet counted */
-    unsigned epoch;
-    uint32_t first, block, end; /* the range; `block` is under way */
-    uint32_t asked;             /* the end that was asked for; another GET may have come between */
-    uint32_t filled, size;      /* bytes of it */
-    uint32_t wake_at;           /* `filled` for which somebody waits */
-    size_t skip;                /* bytes that were taken and come again after a pause */
-    struct chunk *chunk;        /* of the block under way; NULL: none yet */
-    bool cancelled, paused, stopped, past, discard;
-    /* Lock: */
-    bool busy, over, checking, answering; /* over: its done() was called */
-    struct own own;
-    struct read *reader; /* past the cache: whose it is, until he has his answer */
-};
-
-struct fetch *fetch_new(struct engine *e, struct stream *s, uint32_t from, uint32_t to);
-void fetch_start(struct fetch *f);
-void fetch_cancel(struct fetch *f);
-void fetch_settle(struct fetch *f); /* lock: frees it when all is done with it */
-void fetches_resume(struct engine *e);
-bool fetch_room(struct engine *e);
-
-void line_update(struct engine *e, struct stream *s);
-uint64_t line_retry(struct engine *e, struct stream *s);
-void line_leave(struct engine *e, struct stream *s);
-void line_leap(struct engine *e, struct stream *s);
-bool line_no_leaps(struct engine *e);
-void line_schedule(struct engine *e);
 
 #endif

@@ -24,7 +24,7 @@
 #include "metrics.h"
 #include "privileges.h"
 
-static volatile sig_atomic_t told_to_stop, child_ended;
+static volatile sig_atomic_t told_to_stop, told_to_reload, child_ended;
 static int wake_fd = -1;
 
 uint64_t keeper_now(void)
@@ -39,6 +39,8 @@ static void on_signal(int sig)
 
     if (sig == SIGCHLD)
         child_ended = 1;
+    else if (sig == SIGHUP)
+        told_to_reload = 1;
     else
         told_to_stop = 1;
     (void)!write(wake_fd, &one, sizeof(one));
@@ -218,13 +220,37 @@ static void spawn(struct keeper *k)
     k->spawned = pid;
 }
 
+/* Whether the very first worker of a fresh mount has said, by its exit status, that it can't serve:
+ * nobody uses the mount yet, and the next one could not either. */
+static bool is_false_start(const struct keeper *k, pid_t pid, int status)
+{
+    return pid == k->first && WIFEXITED(status) && WEXITSTATUS(status) == WORKER_CANT_SERVE &&
+           atomic_load(&k->shared->generation) == 1;
+}
+
 static void reap(struct keeper *k)
 {
     pid_t pid;
+    int status;
 
     child_ended = 0;
-    while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         keeper_child_ended(k, pid);
+        if (!k->stopping && is_false_start(k, pid, status)) {
+            k->status = 1;
+            keeper_stop(k, true);
+        }
+    }
+}
+
+/* What it means is the worker's business. */
+static void reload(struct keeper *k)
+{
+    const struct worker *w = keeper_active(k);
+
+    told_to_reload = 0;
+    if (w != NULL && k->config->spawn != NULL)
+        (void)pidfd_send_signal(w->pidfd, SIGHUP, NULL, 0);
 }
 
 /* ---- stop ---- */
@@ -265,7 +291,7 @@ static void finish_stop(struct keeper *k)
 
     if (k->unmount && any_worker(k) && keeper_now() < k->stop_until)
         return;
-    keeper_end(k, 0);
+    keeper_end(k, k->status);
     if (!k->unmount)
         return;
     for (struct worker *w = k->workers; w < k->workers + WORKERS_MAX; w++)
@@ -390,6 +416,8 @@ static void look_for_ends(struct keeper *k)
 {
     if (child_ended)
         reap(k);
+    if (told_to_reload)
+        reload(k);
     if (k->successor != NULL && keeper_now() - k->handed_at >= HANDING_MS)
         keeper_hang_up(k, k->successor);
     if (told_to_stop && k->successor == NULL) /* it may be about to confirm */
@@ -470,8 +498,11 @@ static void loop(struct keeper *k)
             if (p[AT_PEERS + i].revents != 0 && k->peers[i].fd >= 0 && !k->done)
                 on_peer(k, &k->peers[i]);
         for (unsigned i = 0; i < WORKERS_MAX; i++)
-            if (p[AT_WORKERS + i].revents != 0)
+            if (p[AT_WORKERS + i].revents != 0) {
                 keeper_worker_ended(k, &k->workers[i]);
+                if (k->config->spawn != NULL)
+                    child_ended = 1; /* how, is asked before there is another one */
+            }
         if (p[AT_MOUNTS].revents != 0)
             on_mounts(k);
         if (p[AT_DEVICE].revents != 0 && k->orphaned)
@@ -483,14 +514,14 @@ static void loop(struct keeper *k)
 
 static int catch_signals(struct keeper *k, struct hfc_error *err)
 {
-    static const int caught[] = {SIGTERM, SIGINT, SIGCHLD};
+    static const int caught[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
     struct sigaction a = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 
     k->wake = wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     k->mounts = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
     if (k->wake < 0 || k->mounts < 0)
         return hfc_error_set(err, errno, "getting ready for signals and changes of mounts");
-    told_to_stop = child_ended = 0;
+    told_to_stop = told_to_reload = child_ended = 0;
     for (unsigned i = 0; i < HFC_ARRAY_LEN(caught); i++)
         (void)sigaction(caught[i], &a, NULL);
     a.sa_handler = SIG_IGN; /* whoever reads the log may leave */

@@ -25,11 +25,14 @@ struct keeper_config {
     uint64_t mask;           /* FUSE_* flags never to ask for (tests, old kernels) */
     bool unmount; /* at SIGTERM: unmount; else the mount is left to worker or successor */
     /* `run` only: called when no worker serves or stands by; starts one (keeper does the waiting).
-     * Its pid (0: unknown), or -1. The child has handlers of the keeper's (SIGTERM, SIGINT,
+     * Its pid (0: unknown), or -1. The child has handlers of the keeper's (SIGTERM, SIGINT, SIGHUP,
      * SIGCHLD; SIGPIPE is ignored) and its capabilities. NULL: workers come by themselves. */
     int (*spawn)(void *ctx, bool standby, struct hfc_error *err);
     void *ctx;
 };
+
+/* The exit status by which the first worker that `run` starts ends it all: it can't serve. */
+enum { WORKER_CANT_SERVE = 1 };
 
 /* Gives up its privileges itself (both steps of privileges.h; the second not with `spawn`, as
  * children would inherit it). Mounts, or takes over a mount that is there (from a keeper that

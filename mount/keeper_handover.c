@@ -379,6 +379,8 @@ static void activate(struct keeper *k, struct worker *w)
         int fds[] = {k->dev, k->memfd, k->arena, k->root};
         if (link_send(w->peer->fd, LINK_ACTIVATE, &f, fds, 4, &err) == 0) {
             w->state = WORKER_TAKING;
+            if (f.number == 1)
+                k->first = w->pid;
             set_state(k, KEEPER_TAKEOVER);
             return;
         }

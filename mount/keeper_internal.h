@@ -69,6 +69,7 @@ struct keeper {
     bool orphaned;
     bool spawning; /* one was started and has neither registered nor died */
     pid_t spawned;
+    pid_t first; /* the worker that was the first of the mount */
     uint64_t spawn_at, spawn_delay;
     bool confined; /* the list of system calls is in force */
     bool stopping, unmount;

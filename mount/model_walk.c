@@ -17,7 +17,7 @@ struct walk {
     size_t n;
 };
 
-int model_folder(const char *model, char to[MODEL_FOLDER_MAX], struct hfc_error *err)
+int walk_folder(const char *model, char to[MODEL_FOLDER_MAX], struct hfc_error *err)
 {
     static const char datasets[] = "datasets/";
     bool dataset = strncmp(model, datasets, sizeof(datasets) - 1) == 0;

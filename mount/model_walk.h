@@ -14,7 +14,7 @@ enum { MODEL_FOLDER_MAX = 512 };
 
 /* "org/name" lies in "hub/models--org--name", "datasets/org/name" in "hub/datasets--org--name". -1:
  * it is no name of a repository. */
-int model_folder(const char *model, char to[MODEL_FOLDER_MAX], struct hfc_error *err);
+int walk_folder(const char *model, char to[MODEL_FOLDER_MAX], struct hfc_error *err);
 
 /* The first file of the folder whose path, relative to the folder, comes after `path` ("": the
  * first of all); `path` becomes its own. Files without content in the store (refs) are passed over.

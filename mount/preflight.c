@@ -16,6 +16,7 @@
 
 #include "cleanup.h"
 #include "command.h"
+#include "link.h"
 #include "memory_plan.h"
 #include "need.h"
 #include "store.h"
@@ -33,6 +34,85 @@ static bool is_below(const char *path, const char *folder)
 static bool is_dots(const char *name)
 {
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+/* Other keepers. */
+
+#define SOURCE "hfcache:"
+
+char *preflight_source(const struct settings *s)
+{
+    char here[PATH_MAX] = "";
+    char *source = NULL;
+
+    if (s->socket[0] != '/' && getcwd(here, sizeof(here)) == NULL)
+        here[0] = '\0';
+    if (asprintf(&source, SOURCE "%s%s%s", here, here[0] != '\0' ? "/" : "", s->socket) < 0)
+        abort();
+    return source;
+}
+
+/* A field of the list, in place: "\040" is a blank. */
+static void unescape(char *text)
+{
+    char *to = text;
+
+    for (const char *p = text; *p != '\0'; to++) {
+        bool escaped = p[0] == '\\' && strspn(p + 1, "01234567") >= 3;
+        *to = *p;
+        if (escaped)
+            *to = (char)((p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0'));
+        p += escaped ? 4 : 1;
+    }
+    *to = '\0';
+}
+
+/* The socket of the keeper whose mount the line is about, if it lies at `mountpoint`; NULL. */
+static char *socket_in(char *line, const char *mountpoint)
+{
+    char *rest = strstr(line, " - "), *saved = NULL, *point = line;
+
+    if (rest == NULL)
+        return NULL;
+    *rest = '\0';
+    for (int i = 0; i < 4 && point != NULL; i++) {
+        point = strchr(point, ' ');
+        point += point != NULL;
+    }
+    const char *type = strtok_r(rest + 3, " \n", &saved);
+    char *source = strtok_r(NULL, " \n", &saved);
+    if (point == NULL || type == NULL || source == NULL || strncmp(type, "fuse", 4) != 0 ||
+        strncmp(source, SOURCE, strlen(SOURCE)) != 0)
+        return NULL;
+    point[strcspn(point, " ")] = '\0';
+    unescape(point);
+    unescape(source);
+    return strcmp(point, mountpoint) == 0 ? source + strlen(SOURCE) : NULL;
+}
+
+int preflight_others(const struct settings *s, const char *list, struct hfc_error *err)
+{
+    hfc_autofree char *own = preflight_source(s);
+    hfc_autofree char *line = NULL;
+    FILE *f = fopen(list, "re");
+    size_t size = 0;
+    int rc = 0;
+
+    if (f == NULL)
+        return hfc_error_set(err, errno, "%s", list);
+    while (rc == 0 && getline(&line, &size, f) > 0) {
+        const char *other = socket_in(line, s->mountpoint);
+        if (other == NULL || strcmp(other, own + strlen(SOURCE)) == 0)
+            continue;
+        hfc_autoclose int fd = link_connect(other, NULL);
+        if (fd >= 0)
+            rc = hfc_error_set(err, 0,
+                               "%s is mounted already, by the keeper at %s: end that one, or take "
+                               "over from it with --socket %s",
+                               s->mountpoint, other, other);
+    }
+    (void)fclose(f);
+    return rc;
 }
 
 /* Cache: the directory. */

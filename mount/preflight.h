@@ -18,6 +18,14 @@ int preflight_worker(const struct settings *s, struct hfc_error *err);
 /* What that process does; it becomes the worker's user. For tests. */
 int preflight_look(const struct settings *s, struct hfc_error *err);
 
+/* What a mount is called in the list of mounts: "hfcache:" and the socket of its keeper. Free it.
+ */
+char *preflight_source(const struct settings *s);
+/* Refused: somebody else's keeper, at another socket, has a mount there. To take over from it, or
+ * to clear what it left, nothing stands in the way. Reads `list`, /proc/self/mountinfo outside
+ * tests; the mount is not touched. */
+int preflight_others(const struct settings *s, const char *list, struct hfc_error *err);
+
 /* A root's home that its worker can't enter is not asked for AWS's settings, or every start from
  * root's shell would fail; says so if there are any. Before either of the two processes is made. */
 void preflight_home(const struct settings *s);

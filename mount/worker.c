@@ -21,6 +21,7 @@
 
 #include "cleanup.h"
 #include "fault.h"
+#include "keeper.h"
 #include "logging.h"
 #include "metrics.h"
 #include "privileges.h"
@@ -39,10 +40,11 @@ enum {
 
 /* The end. */
 
-static void fail(struct serving *w, const struct hfc_error *err)
+void worker_fail(struct serving *w, int status, const struct hfc_error *err)
 {
+    assert(status != 0);
     log_line(LOG_START, LEVEL_ERROR, "%s", err->msg);
-    w->status = EXIT_FAILURE;
+    w->status = status;
     w->done = true;
 }
 
@@ -360,9 +362,10 @@ static void serve(struct serving *w)
 {
     struct hfc_error err;
 
-    if (take_over(w, &err) < 0 || begin_rest(w, &err) < 0 ||
-        hfc_loop_run(w->loop, &w->done, &err) < 0)
-        fail(w, &err);
+    if (take_over(w, &err) < 0 || begin_rest(w, &err) < 0)
+        worker_fail(w, WORKER_CANT_SERVE, &err);
+    else if (hfc_loop_run(w->loop, &w->done, &err) < 0)
+        worker_fail(w, WORKER_BROKE, &err);
 }
 
 /* The end, continued. */
@@ -444,7 +447,7 @@ int worker_run(const struct settings *settings)
     struct hfc_error err;
 
     if (w == NULL)
-        return EXIT_FAILURE;
+        return WORKER_BROKE;
     log_setup(settings->log, "worker");
     *w = (struct serving){.settings = settings,
                           .signals = -1,
@@ -456,7 +459,7 @@ int worker_run(const struct settings *settings)
                           .ended = -1};
     int rc = start(w, &err) < 0 ? -1 : worker_stand_by(w, &err);
     if (rc < 0)
-        fail(w, &err);
+        worker_fail(w, WORKER_CANT_SERVE, &err);
     else if (rc > 0)
         serve(w);
     take_apart(w);

@@ -13,7 +13,11 @@
 
 #include "settings.h"
 
-/* Until the mount is gone, the keeper asks it to drain, or SIGTERM. Returns an exit status. */
+/* The exit status of one that served and could not go on. */
+enum { WORKER_BROKE = 3 };
+
+/* Until the mount is gone, the keeper asks it to drain, or SIGTERM. Returns an exit status: 0,
+ * WORKER_BROKE, or WORKER_CANT_SERVE (keeper.h), by which a mount's first worker ends `run`. */
 int worker_run(const struct settings *settings);
 
 #endif

@@ -63,8 +63,8 @@ struct serving {
     int ended; /* eventfd: the session has ended */
     struct hfc_watch link_watch, signal_watch, ended_watch;
     struct hfc_timer tick, link_retry, listen_retry, store_retry, drain_look;
-    int64_t store_wait; /* ms until the next try */
-    bool listen_told;
+    int64_t store_wait;       /* ms until the next try */
+    bool listen_told, looked; /* looked: at the bucket, once without failure */
     bool signalled, done;
     int64_t drain_until;
     int status;
@@ -80,9 +80,9 @@ struct serving {
     _Atomic bool refused_look, refused_fetch; /* credentials, and not accepted since */
 };
 
-/* worker.c */
-void worker_drain(struct serving *w); /* an orderly end, exit status 0 */
-void worker_fail(struct serving *w, const struct hfc_error *err); /* the end, exit status 1 */
+/* worker.c: the end, in order, or with an exit status other than 0. */
+void worker_drain(struct serving *w);
+void worker_fail(struct serving *w, int status, const struct hfc_error *err);
 
 /* worker_link.c. Waits for LINK_ACTIVATE: 1: it is here; 0: told to end; -1. */
 int worker_stand_by(struct serving *w, struct hfc_error *err);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "aws_config.h"
+#include "keeper.h"
 #include "logging.h"
 #include "metrics.h"
 #include "store.h"
@@ -119,20 +120,25 @@ static void try_again(void *ctx)
     hfc_timer_start(w->loop, &w->store_retry, w->store_wait, try_again, w);
 }
 
-int worker_store_begin(struct serving *w, struct hfc_error *err)
+static bool has_names(struct serving *w)
 {
     struct nametree *tree = catalog_tree(w->catalog);
-    struct hfc_error why;
-    struct hfc_store *store = open_store(w, &why);
-    bool nothing = tree == NULL;
 
     nametree_unref(tree);
+    return tree != NULL;
+}
+
+int worker_store_begin(struct serving *w, struct hfc_error *err)
+{
+    struct hfc_error why;
+    struct hfc_store *store = open_store(w, &why);
+
     w->store_wait = STORE_RETRY_MIN_MS;
     if (store != NULL) {
         use(w, store);
         return 0;
     }
-    if (nothing)
+    if (!has_names(w))
         return hfc_error_set(err, 0,
                              "--store: %s: give s3://BUCKET[/PREFIX], with credentials as for the "
                              "AWS SDKs, or file:///DIR",
@@ -171,6 +177,21 @@ void worker_store_end(struct serving *w)
     w->store = NULL;
 }
 
+/* The first worker of a mount shows nothing that a reader could miss: it ends, rather than letting
+ * somebody at a terminal wait. A later one, which may have been started for readers that wait, goes
+ * on looking. */
+static void fail_first(struct serving *w, const struct hfc_error *why)
+{
+    struct hfc_error err;
+
+    (void)hfc_error_set(&err, 0, "--store %s: %s; %s", w->settings->store, why->msg,
+                        why->errnum == EACCES ? "look at the credentials: they are found as by the "
+                                                "AWS SDKs"
+                        : why->errnum == ENOENT ? "look at the bucket's name"
+                                                : "look at the network and the endpoint");
+    worker_fail(w, WORKER_CANT_SERVE, &err);
+}
+
 /* A look that works says that credentials are accepted, at least there: a refused fetch is taken
  * for over then, as nobody may read again while the worker isn't ready. */
 void worker_looked(void *serving, bool changed, const struct hfc_error *err)
@@ -179,10 +200,14 @@ void worker_looked(void *serving, bool changed, const struct hfc_error *err)
 
     (void)changed;
     atomic_store(&w->refused_look, err != NULL && err->errnum == EACCES);
-    if (err != NULL)
-        worker_failure(w, err->msg);
-    else
+    if (err == NULL) {
+        w->looked = true;
         atomic_store(&w->refused_fetch, false);
+        return;
+    }
+    worker_failure(w, err->msg);
+    if (w->generation == 1 && !w->looked && !has_names(w))
+        fail_first(w, err);
 }
 
 void worker_trouble(void *serving, int errnum)

@@ -284,7 +284,7 @@ def test_a_disk_that_recovers_is_used_again(place, bucket):
         mount.run()
         mount.wait_for_names()
         whole(mount, bucket)
-        assert mount.metrics()["cache_degraded"] == 1
+        assert mount.metrics()["disk_errors_total"] == 1
         until(lambda: mount.read("big.bin", 0, BLOCK) and mount.metrics()["cache_degraded"] == 0,
               "it is tried again", every=0.2)
         filled(mount, bucket)

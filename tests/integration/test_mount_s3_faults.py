@@ -62,7 +62,7 @@ class Case:
 
     def __init__(self, mount, bucket, proxy):
         self.mount, self.bucket, self.proxy = mount, bucket, proxy
-        self.names = {kind: iter(f"{kind}-{n:02}" for n in range(COUNT)) for kind in ("big", "small")}
+        self.names = {kind: iter([f"{kind}-{n:02}" for n in range(COUNT)]) for kind in ("big", "small")}
 
     def read(self, kind, failure, readers=1, timeout=120):
         """(outcomes with "right" for the digest, seconds, the failure, the file)."""

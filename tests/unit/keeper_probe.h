@@ -39,7 +39,14 @@
 #include "logging.h"
 #include "shared.h"
 
-enum { LIMIT_MS = 60000, FILE_SIZE = 4096, ARENA = 65536, FILE_NODE = 2, CHILDREN_MAX = 64 };
+enum {
+    LIMIT_MS = 60000,
+    KEEPER_LIFE_S = 300,
+    FILE_SIZE = 4096,
+    ARENA = 65536,
+    FILE_NODE = 2,
+    CHILDREN_MAX = 64
+};
 
 static char probe_dir[64], probe_mount[128], probe_socket[128], probe_log[128];
 static struct hfc_error err;
@@ -108,7 +115,8 @@ static pid_t start_keeper(const struct keeper_config *config)
         return pid;
     }
     int fd = open(probe_log, O_WRONLY | O_CREAT | O_APPEND, 0644);
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    /* If the test is killed. A signal at the parent's death is forgotten with the capabilities. */
+    (void)alarm(KEEPER_LIFE_S);
     (void)dup2(fd, 2);
     log_setup(FORMAT_TEXT, "keeper");
     if (probe_child != NULL)
@@ -180,7 +188,9 @@ enum {
     DO_UNBACK = 'u',
     DO_LITTER = 'f', /* put requests into slots that nobody waits for, and exit */
     DO_EXIT = 'x',
-    STUBBORN = 1 << 16, /* flag: does not end when asked to */
+    STUBBORN = 1 << 16,    /* flag: does not end when asked to */
+    CANT_FIRST = 1 << 17,  /* exits with 1 when activated as the mount's first worker */
+    CANT_SECOND = 1 << 18, /* ... as its second */
 };
 
 struct fake {
@@ -314,6 +324,8 @@ static void fake_activate(struct fake_state *w, struct link_frame *f, const int 
 {
     struct stat st;
 
+    if ((w->flags & (f->number == 1 ? CANT_FIRST : f->number == 2 ? CANT_SECOND : 0)) != 0)
+        _exit(WORKER_CANT_SERVE);
     w->dev = fds[0];
     w->memfd = fds[1];
     w->arena = fds[2];
@@ -444,6 +456,7 @@ static void fake_run(int control, unsigned flags)
 
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     (void)signal(SIGTERM, (flags & STUBBORN) ? SIG_IGN : SIG_DFL);
+    (void)signal(SIGHUP, SIG_DFL);
     for (;;) {
         if (w.link < 0)
             (void)fake_register(&w);

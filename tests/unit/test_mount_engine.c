@@ -1041,6 +1041,12 @@ static void a_read_past_the_cache_may_find_all_in_memory(void **state)
     blob_done(b);
 }
 
+static bool waits_between_tries(void *ctx)
+{
+    (void)ctx;
+    return rig.gets >= 3 && !TAILQ_EMPTY(&rig.engine->retries);
+}
+
 static void a_new_store_ends_the_waits_between_tries(void **state)
 {
     struct blob *b = rig_blob("a", BLOCK);
@@ -1050,9 +1056,7 @@ static void a_new_store_ends_the_waits_between_tries(void **state)
     rig.errnum = EAGAIN;
     rig.failures = UINT_MAX;
     (void)rig_start(&x, b, 0, 10);
-    for (unsigned before = 0; TAILQ_EMPTY(&rig.engine->retries) || rig.gets < 4; before = rig.gets)
-        while (rig.gets == before)
-            rig_turns(1);
+    rig_until(waits_between_tries, NULL);
     rig.failures = 0;
     engine_use_store(rig.engine, &rig.base);
     rig_expect(&x, 0);

@@ -1174,6 +1174,40 @@ static void run_goes_on_if_no_worker_can_be_started(void **state)
     assert_int_equal(status().state, KEEPER_WAITING);
 }
 
+static void run_ends_if_its_first_worker_can_not_serve(void **state)
+{
+    (void)state;
+    NEED_FUSE();
+    spawn_behaviour = CANT_FIRST;
+    probe_config.spawn = spawn;
+    assert_int_equal(ended(start_keeper(&probe_config)), 1);
+    assert_false(is_mounted());
+}
+
+static void run_replaces_a_later_one_that_can_not(void **state)
+{
+    (void)state;
+    NEED_FUSE();
+    (void)start_run(CANT_SECOND);
+    WAIT_UNTIL(status().state == KEEPER_SERVING && status().standbys == 1);
+    assert_int_equal(kill(status().worker_pid, SIGKILL), 0);
+    WAIT_UNTIL(status().state == KEEPER_SERVING && status().generation == 3);
+    assert_int_equal(ended(start_reader()), 0);
+}
+
+/* By which the fakes end. */
+static void run_hands_a_hangup_on_to_the_worker(void **state)
+{
+    (void)state;
+    NEED_FUSE();
+    pid_t keeper = start_run(0);
+    WAIT_UNTIL(status().state == KEEPER_SERVING && status().standbys == 1);
+    pid_t worker = status().worker_pid;
+    assert_int_equal(kill(keeper, SIGHUP), 0);
+    WAIT_UNTIL(status().state == KEEPER_SERVING && status().worker_pid != worker);
+    assert_int_equal(status().deaths, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1222,6 +1256,9 @@ int main(void)
         PROBED(run_kills_a_worker_that_drains_for_too_long),
         PROBED(run_waits_longer_after_each_early_death),
         PROBED(run_goes_on_if_no_worker_can_be_started),
+        PROBED(run_ends_if_its_first_worker_can_not_serve),
+        PROBED(run_replaces_a_later_one_that_can_not),
+        PROBED(run_hands_a_hangup_on_to_the_worker),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

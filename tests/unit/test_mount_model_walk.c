@@ -75,11 +75,11 @@ static void names_become_folders(void **state)
     char folder[MODEL_FOLDER_MAX];
 
     (void)state;
-    assert_int_equal(model_folder("org/name", folder, &err), 0);
+    assert_int_equal(walk_folder("org/name", folder, &err), 0);
     assert_string_equal(folder, "hub/models--org--name");
-    assert_int_equal(model_folder("datasets/org/name", folder, &err), 0);
+    assert_int_equal(walk_folder("datasets/org/name", folder, &err), 0);
     assert_string_equal(folder, "hub/datasets--org--name");
-    assert_int_equal(model_folder("gpt2", folder, &err), 0);
+    assert_int_equal(walk_folder("gpt2", folder, &err), 0);
     assert_string_equal(folder, "hub/models--gpt2");
 }
 
@@ -91,15 +91,15 @@ static void what_is_no_name_is_refused(void **state)
 
     (void)state;
     for (size_t i = 0; i < HFC_ARRAY_LEN(bad); i++) {
-        if (model_folder(bad[i], folder, &err) == 0)
+        if (walk_folder(bad[i], folder, &err) == 0)
             fail_msg("'%s' is taken for %s", bad[i], folder);
         assert_non_null(strstr(err.msg, "expected ORG/NAME"));
     }
-    assert_int_equal(model_folder("a/b@main", folder, &err), -1);
+    assert_int_equal(walk_folder("a/b@main", folder, &err), -1);
     assert_non_null(strstr(err.msg, "leave out the revision"));
     memset(name, 'a', sizeof(name) - 1);
     name[sizeof(name) - 1] = '\0';
-    assert_int_equal(model_folder(name, folder, &err), -1);
+    assert_int_equal(walk_folder(name, folder, &err), -1);
     assert_int_equal(err.errnum, ENAMETOOLONG);
 }
 

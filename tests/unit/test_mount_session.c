@@ -463,13 +463,28 @@ static uint64_t fill_parked_slots(uint64_t node)
     return first;
 }
 
+static _Atomic bool answering;
+
+static void *answer_all_the_time(void *arg)
+{
+    (void)arg;
+    while (atomic_load(&answering))
+        if (fake_engine_answer(3) == 0)
+            (void)sched_yield();
+    return NULL;
+}
+
+/* Also those that come to wait only while others are answered. */
 static void answer_all(uint64_t first, uint64_t last)
 {
-    for (uint64_t id = first; id <= last; id++) {
-        while (fake_engine_answer(8) > 0)
-            ;
+    pthread_t thread;
+
+    atomic_store(&answering, true);
+    assert_int_equal(pthread_create(&thread, NULL, answer_all_the_time, NULL), 0);
+    for (uint64_t id = first; id <= last; id++)
         assert_int_equal(peer_answer(id), 0);
-    }
+    atomic_store(&answering, false);
+    (void)pthread_join(thread, NULL);
 }
 
 static void without_a_parked_slot_a_read_waits_in_its_intake_slot(void **state)
@@ -924,17 +939,6 @@ static void a_poisonous_request_ends_three_workers_and_no_more(void **state)
 /* ---- many at once */
 
 enum { READS = 4000, BATCH = 64 };
-
-static _Atomic bool answering;
-
-static void *answer_all_the_time(void *arg)
-{
-    (void)arg;
-    while (atomic_load(&answering))
-        if (fake_engine_answer(3) == 0)
-            (void)sched_yield();
-    return NULL;
-}
 
 static void many_reads_by_many_threads_get_their_own_bytes(void **state)
 {

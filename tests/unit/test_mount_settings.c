@@ -20,6 +20,7 @@
 
 #include "cleanup.h"
 #include "file.h"
+#include "link.h"
 #include "preflight.h"
 #include "settings_internal.h"
 #include "shared.h"
@@ -730,6 +731,63 @@ static void a_cache_below_the_mount_point_is_refused(void **state)
     assert_int_equal(preflight_cache(&s, &err), 0);
 }
 
+static void a_mount_is_called_after_its_keeper_s_socket(void **state)
+{
+    char expected[PATH_MAX], here[PATH_MAX - 20];
+
+    (void)state;
+    set("socket", "/run/x");
+    hfc_autofree char *absolute = preflight_source(&s);
+    assert_string_equal(absolute, "hfcache:/run/x");
+    set("socket", "x");
+    hfc_autofree char *relative = preflight_source(&s);
+    assert_non_null(getcwd(here, sizeof(here)));
+    (void)snprintf(expected, sizeof(expected), "hfcache:%s/x", here);
+    assert_string_equal(relative, expected);
+}
+
+/* The list has one mount of each kind at /mnt/a b. */
+static int others(const char *socket)
+{
+    char list[128], text[1024];
+
+    (void)snprintf(list, sizeof(list), "%s/mountinfo", dir);
+    (void)unlink(list);
+    (void)snprintf(text, sizeof(text),
+                   "1 2 0:3 / / rw - ext4 /dev/x rw\n"
+                   "nonsense\n"
+                   "x - y\n"
+                   "1 2 0:3 / /mnt/a\\040b rw shared:1 - tmpfs hfcache:%s rw\n"
+                   "1 2 0:3 / /mnt/a\\040b rw - fuse.hfcache hfcache:/does/not/exist rw\n"
+                   "1 2 0:3 / /mnt/other rw - fuse.hfcache hfcache:%s rw\n"
+                   "1 2 0:3 / /mnt/a\\040b rw shared:1 master:2 - fuse.hfcache hfcache:%s rw\n",
+                   socket, socket, socket);
+    assert_int_equal(hfc_file_create(AT_FDCWD, list, text, strlen(text), 0600, NULL), 0);
+    return preflight_others(&s, list, &err);
+}
+
+static void a_mount_of_another_keeper_is_refused(void **state)
+{
+    char path[80];
+
+    (void)state;
+    (void)snprintf(path, sizeof(path), "%s/other.sock", dir);
+    give_mountpoint("/mnt/a b");
+    set("socket", "/run/mine");
+    assert_int_equal(others(path), 0); /* dead: it is cleared */
+    int fd = link_listen(path, (gid_t)-1, &err);
+    assert_true(fd >= 0);
+    assert_int_equal(others(path), -1);
+    assert_has(err.msg, "/mnt/a b is mounted already, by the keeper at /tmp/");
+    set("socket", path);
+    assert_int_equal(others(path), 0); /* it is to be taken over */
+    set("socket", "/run/mine");
+    give_mountpoint("/mnt/a");
+    assert_int_equal(others(path), 0);
+    (void)close(fd);
+    assert_int_equal(preflight_others(&s, "/does/not/exist", &err), -1);
+}
+
 static void a_home_that_the_worker_cannot_enter_is_forgotten(void **state)
 {
     (void)state;
@@ -895,6 +953,8 @@ int main(void)
         T(a_cache_of_somebody_else_is_refused),
         T(a_cache_has_to_be_possible),
         T(a_cache_below_the_mount_point_is_refused),
+        T(a_mount_is_called_after_its_keeper_s_socket),
+        T(a_mount_of_another_keeper_is_refused),
         T(a_home_that_the_worker_cannot_enter_is_forgotten),
         T(what_is_forgotten_with_the_home_is_told),
         T(the_worker_s_side_is_looked_at),

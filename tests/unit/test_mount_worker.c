@@ -218,6 +218,48 @@ static void without_a_store_and_a_copy_of_its_names_it_does_not_start(void **sta
     wait_until_told("give s3://BUCKET[/PREFIX], with credentials as for the AWS SDKs, or file");
 }
 
+/* A successor of the same mount, with another store. */
+static void follow(uint64_t generation, const char *store)
+{
+    struct link_frame f;
+    int fds[LINK_FDS_MAX];
+
+    free(settings.store);
+    settings.store = strdup(store);
+    start_worker();
+    (void)expect_hello();
+    activate(generation);
+    expect_frame(LINK_SERVING, &f, fds);
+}
+
+/* Nobody listens there. */
+static void use_dead_s3(void)
+{
+    (void)setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1", 1);
+    (void)setenv("AWS_ACCESS_KEY_ID", "id", 1);
+    (void)setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
+    (void)setenv("AWS_REGION", "us-east-1", 1);
+}
+
+/* Names that can't be read: the first worker gives up, a later one goes on looking. */
+static void a_store_that_does_not_answer_stops_the_first_worker_only(void **state)
+{
+    (void)state;
+    use_dead_s3();
+    free(settings.store);
+    settings.store = strdup("s3://bucket");
+    let_serve(1);
+    assert_int_equal(wait_for_end(), 1);
+    wait_until_told("error: --store s3://bucket: ");
+    wait_until_told("look at the network and the endpoint");
+    follow(2, "s3://bucket");
+    wait_until_told("there are no names to show yet");
+    uint64_t node;
+    assert_int_equal(ask_path("hub", &node), EIO);
+    tell(LINK_DRAIN);
+    assert_int_equal(wait_for_end(), 0);
+}
+
 static void a_mount_that_is_gone_is_a_good_end(void **state)
 {
     (void)state;
@@ -235,20 +277,6 @@ static void a_signal_is_a_good_end_also_twice(void **state)
     (void)kill(worker_pid, SIGTERM);
     (void)kill(worker_pid, SIGINT);
     assert_int_equal(wait_for_end(), 0);
-}
-
-/* A successor of the same mount, with another store. */
-static void follow(uint64_t generation, const char *store)
-{
-    struct link_frame f;
-    int fds[LINK_FDS_MAX];
-
-    free(settings.store);
-    settings.store = strdup(store);
-    start_worker();
-    (void)expect_hello();
-    activate(generation);
-    expect_frame(LINK_SERVING, &f, fds);
 }
 
 static void ask_read_without_answer(uint64_t node, uint64_t number)
@@ -281,10 +309,7 @@ static void a_read_that_waits_is_left_to_the_successor(void **state)
     tell(LINK_DRAIN);
     assert_int_equal(wait_for_end(), 0);
 
-    (void)setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1", 1);
-    (void)setenv("AWS_ACCESS_KEY_ID", "id", 1);
-    (void)setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
-    (void)setenv("AWS_REGION", "us-east-1", 1);
+    use_dead_s3();
     follow(2, "s3://bucket");
     assert_int_equal(ask_path("hub/models--org--name/snapshots/" COMMIT "/config.json", &node), 0);
     ask_read_without_answer(node, 5000);
@@ -545,6 +570,7 @@ int main(void)
         T(it_serves_what_the_store_has),
         T(what_a_successor_needs_to_serve_is_in_the_cache),
         T(without_a_store_and_a_copy_of_its_names_it_does_not_start),
+        T(a_store_that_does_not_answer_stops_the_first_worker_only),
         T(a_mount_that_is_gone_is_a_good_end),
         T(a_signal_is_a_good_end_also_twice),
         T(a_read_that_waits_is_left_to_the_successor),

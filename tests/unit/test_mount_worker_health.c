@@ -90,7 +90,7 @@ static void readiness_says_what_is_missing(void **state)
 
 static void refused_credentials_count_until_the_store_accepts_them(void **state)
 {
-    struct serving w = {0};
+    struct serving w = {.generation = 2};
     const struct hfc_error refused = {EACCES, "403"}, away = {ENOTCONN, "not reachable"};
 
     (void)state;
