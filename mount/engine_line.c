@@ -381,14 +381,14 @@ static bool reader_is_near(const struct fetch *f, const struct cursor *c, uint64
     uint32_t next = (uint32_t)(c->next / BLOCK_SIZE);
 
     return c->used != 0 && now - c->used < (uint64_t)READER_GONE_MS * NS_PER_MS &&
-           next + WINDOW_MAX >= f->block && next <= f->end;
+           next + WINDOW_MAX >= f->block && next <= f->end + WINDOW_MIN;
 }
 
 static bool is_useless(const struct fetch *f, uint64_t now)
 {
     const struct stream *s = f->stream;
 
-    if (s == NULL || f->past)
+    if (s == NULL || f->past || f->block == f->end) /* or it is about to end */
         return false;
     for (const struct read *r = s->waiting.first; r != NULL; r = r->next) {
         uint32_t first;

@@ -196,15 +196,25 @@ static void print_cache(const struct screen *s)
     hfc_buf_char(s->out, '\n');
 }
 
-/* "what a, b, c": some members of an object, in bytes. */
-static void sizes(const struct screen *s, const char *of, const char *const *names, size_t n)
+/* "a 1 B, b 2 B": members of an object; broken where the screen ends. */
+static void sizes(const struct screen *s, size_t used, const char *of, const char *const *names,
+                  size_t n)
 {
-    char path[64];
-
     for (size_t i = 0; i < n; i++) {
+        hfc_autobuf struct hfc_buf item = HFC_BUF(COLUMNS);
+        char path[64];
         (void)snprintf(path, sizeof(path), "%s.%s", of, names[i]);
-        hfc_buf_printf(s->out, "%s%s ", i > 0 ? ", " : "", names[i]);
-        bytes(s, path);
+        hfc_buf_printf(&item, "%s ", names[i]);
+        client_add_bytes(&item, whole(s->status, path));
+        bool breaks = used + item.len + strlen(", ,") > COLUMNS;
+        if (i > 0)
+            hfc_buf_str(s->out, breaks ? ",\n" : ", ");
+        if (i > 0 && breaks) {
+            label(s, "");
+            used = LABEL;
+        }
+        hfc_buf_add(s->out, item.data, item.len);
+        used += item.len + strlen(", ");
     }
     hfc_buf_char(s->out, '\n');
 }
@@ -217,10 +227,10 @@ static void print_memory(const struct screen *s)
     label(s, "memory");
     bytes(s, "memory.budget.total");
     hfc_buf_str(s->out, ": ");
-    sizes(s, "memory.budget", budget, HFC_ARRAY_LEN(budget));
+    sizes(s, LABEL + strlen("1023.9 MiB: "), "memory.budget", budget, HFC_ARRAY_LEN(budget));
     label(s, "");
     hfc_buf_str(s->out, "used: ");
-    sizes(s, "memory.used", used, HFC_ARRAY_LEN(used));
+    sizes(s, LABEL + strlen("used: "), "memory.used", used, HFC_ARRAY_LEN(used));
 }
 
 static void print_reads(const struct screen *s)
@@ -235,7 +245,7 @@ static void print_reads(const struct screen *s)
     }
     hfc_buf_printf(s->out, "; %llu answered\n%-*sfrom: ", whole(s->status, "reads.answered"), LABEL,
                    "");
-    sizes(s, "reads.bytes", sources, HFC_ARRAY_LEN(sources));
+    sizes(s, LABEL + strlen("from: "), "reads.bytes", sources, HFC_ARRAY_LEN(sources));
 }
 
 /* Only what is not zero; "none" if nothing is. */

@@ -503,7 +503,7 @@ static void one_screen_shows_everything(void **state)
               "cache       [##########..........]  1.0 GiB of 2.0 GiB, 50 %\n"
               "            12 objects, 34 evictions\n"
               "memory      64.0 MiB: fixed 1.0 KiB, connections 2.0 KiB, arena 4.0 KiB, "
-              "tree 8.0 KiB, cache 0 B\n"
+              "tree 8.0 KiB,\n            cache 0 B\n"
               "            used: resident 29.0 MiB, sockets 5 B, arena 6 B, tree 7 B\n"
               "reads       2 waiting, the oldest for 1.2 s; 78 answered\n"
               "            from: memory 1.0 KiB, disk 2.0 KiB, store 3.0 KiB\n"
@@ -582,6 +582,18 @@ static void long_messages_go_on_in_the_next_line(void **state)
     hfc_buf_free(&screen);
 }
 
+static void large_amounts_do_not_leave_the_screen(void **state)
+{
+    static const char *const parts[] = {"fixed", "connections", "arena", "tree", "cache"};
+    json_t *s = worker_s(), *budget = json_object_get(json_object_get(s, "memory"), "budget");
+
+    (void)state;
+    for (size_t i = 0; i < HFC_ARRAY_LEN(parts); i++)
+        (void)json_object_set_new(budget, parts[i], json_integer(1000 << 20));
+    assert_has(show(s), "arena 1000.0 MiB,\n            tree 1000.0 MiB, cache 1000.0 MiB\n");
+    hfc_buf_free(&screen);
+}
+
 /* Another version may say other things. */
 static void an_unknown_object_is_shown_as_far_as_it_goes(void **state)
 {
@@ -620,6 +632,7 @@ int main(void)
         T(what_is_wrong_is_shown),
         T(without_a_worker_there_is_the_keeper_s_part),
         T(long_messages_go_on_in_the_next_line),
+        T(large_amounts_do_not_leave_the_screen),
         T(an_unknown_object_is_shown_as_far_as_it_goes),
     };
 
