@@ -298,8 +298,10 @@ static void ended(struct fetch *f, const struct hfc_error *err)
     metric_add(M_FETCH_BYTES, f->bytes);
     if (came)
         count_success(e, s, f);
-    if (came || f->block > f->first)
+    if (came || f->block > f->first) {
         s->tries = 0;
+        s->given_up_until = 0;
+    }
     /* While another check runs its reader waits for that, and then again. */
     bool check = came && f->past && s->whole && f->reader != NULL && !s->checking;
     engine_lock(e);
@@ -422,7 +424,7 @@ void engine_use_store(struct engine *e, struct hfc_store *store)
         if (s->place == RETRYING)
             line_leave(e, s);
         s->tries = 0;
-        s->retry_at = 0;
+        s->retry_at = s->given_up_until = 0;
         stream_touch(e, s);
     }
     hfc_timer_start(e->config.loop, &e->reap, 0, reap_places, e);

@@ -28,6 +28,7 @@
 enum {
     MISSES_MAX = 2,       /* a read whose blocks were gone more often goes past the cache */
     WRONG_MS = 60 * 1000, /* how long a blob that was wrong twice is not asked for again */
+    GIVEN_UP_MS = 2000,   /* how long reads of a blob fail at once after one has waited in vain */
     TICK_MS = 1000,
     NS_PER_MS = 1000000,
 };

@@ -56,7 +56,7 @@ static void start_over(struct stream *s, uint64_t id)
     memset(s->cursors, 0, sizeof(s->cursors));
     s->whole = s->full = s->wrote = false;
     s->tries = s->wrong = 0;
-    s->wrong_until = 0;
+    s->wrong_until = s->given_up_until = 0;
 }
 
 /* Lock. NULL: all are at work. */

@@ -52,7 +52,7 @@ struct stream {
     enum { NOWHERE, IN_LINE, RETRYING } place;
     bool leaps; /* stands in line for fetching ahead */
     unsigned tries, wrong;
-    uint64_t retry_at, wrong_until; /* clock_ns() */
+    uint64_t retry_at, wrong_until, given_up_until; /* clock_ns() */
 };
 
 /* Of a read: the blocks that `missing` is about. */

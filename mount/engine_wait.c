@@ -160,7 +160,7 @@ bool stream_attach(struct engine *e, struct read *r)
     strikes_blob(s->id);
     stream_set_whole(e, s);
     reads_push(&s->waiting, r);
-    if (s->wrong_until > clock_ns()) {
+    if (s->wrong_until > clock_ns() || s->given_up_until > clock_ns()) {
         stream_fail_read(e, s, r, EIO);
     } else {
         assess(e, s, r);
@@ -297,6 +297,9 @@ static void expire(struct engine *e, struct stream *s, struct read *r, uint64_t 
              " s: %s",
              info->key, r->size, r->offset, (now - r->began) / NS_PER_MS / MS_PER_S, cause);
     if (s != NULL) {
+        /* The kernel's readers of one page come one after the other: each would wait as long. */
+        if (s->tries > 0)
+            s->given_up_until = now + (uint64_t)GIVEN_UP_MS * NS_PER_MS;
         stream_fail_read(e, s, r, EIO);
         return;
     }

@@ -19,7 +19,11 @@
 #include "logging.h"
 #include "worker_internal.h"
 
-enum { TELL_MS = 10000, REFUSED_MS = 1000 };
+enum {
+    TELL_MS = 10000,
+    REFUSED_MS = 1000, /* a link that ends sooner was refused; and how long to wait then */
+    REFUSALS_MAX = 5,  /* in a row */
+};
 
 static void close_fds(int *fds)
 {
@@ -154,18 +158,33 @@ static bool is_left_behind(const struct serving *w, pid_t parent)
     return w->keepers_own && getppid() != parent;
 }
 
+/* A keeper that is there, and hangs up on this worker each time, will go on so. */
+static bool is_refused(unsigned *refusals, int64_t since)
+{
+    *refusals = hfc_now_ms() - since < REFUSED_MS ? *refusals + 1 : 0;
+    return *refusals >= REFUSALS_MAX;
+}
+
 int worker_stand_by(struct serving *w, struct hfc_error *err)
 {
     pid_t parent = getppid();
+    unsigned refusals = 0;
 
     for (;;) {
         int rc = register_with_keeper(w, err);
+        int64_t since = hfc_now_ms();
         if (rc <= 0)
             return rc;
         rc = next_frame(w, err);
         if (rc >= 0)
             return rc;
         hang_up(w);
+        if (is_refused(&refusals, since))
+            return hfc_error_set(
+                err, 0,
+                "the keeper at %s refuses this worker, its log says why: it lets in "
+                "the user of its --user only, and few standbys",
+                w->settings->socket);
         log_line(LOG_CONTROL, LEVEL_WARNING, "%s; registering again", err->msg);
         if (!wait_for(w, REFUSED_MS) || is_left_behind(w, parent))
             return 0;

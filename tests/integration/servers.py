@@ -184,6 +184,7 @@ class S3Server:
     def __enter__(self):
         memory = memory_folder()
         self.folder = Path(tempfile.mkdtemp(prefix="hfcache-s3-", dir=memory or self.tmpdir))
+        self.folder.chmod(0o711)  # clients of other users read the certificate
         try:
             self.start()
         except BaseException:

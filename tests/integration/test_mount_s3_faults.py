@@ -18,11 +18,14 @@ __all__ = ["place_fixture"]
 pytestmark = needs_mount
 BIG, SMALL = 2 * MIB + 1, 700 * KIB
 COUNT = 14
-DEADLINE = 4
+DEADLINE = 3
 # A loaded machine, and the last attempt.
 SLACK = 30
 MANY = 64
 PLACES = ["head", "middle", "end"]
+SLOW = "HFCACHE_TEST_SLOW" in os.environ
+# Each of these is waited for, for a third of the deadline.
+SILENT = ("stall", "one-byte-a-second")
 
 # Before the body: what the server says in place of it.
 STATUS = {"503": {"kind": "slowdown"}, "500": {"kind": "internal"},
@@ -79,8 +82,9 @@ class Case:
         """Once the failure is over, the file is read as if nothing had been."""
         self.proxy.heal()
         right = sha256(self.bucket.bytes(name))
-        outcomes, _ = self.mount.visitor.call(read_by_many, self.mount.path(name), 2, timeout=120)
-        assert set(outcomes) == {right}, name
+        # A file that was given up is so for a moment; one that was wrong twice, for a minute.
+        until(lambda: set(self.mount.visitor.call(read_by_many, self.mount.path(name), 2,
+                                                  timeout=120)[0]) == {right}, f"{name} heals", 120, 0.2)
 
 
 def start(place, bucket, s3, proxy, **options):
@@ -98,25 +102,27 @@ def placed_failure(failure, where, content):
 @pytest.mark.parametrize("name", [*STATUS, *BODY])
 def test_what_passes_is_not_seen(place, bucket, s3, proxy, name):
     """Twice, then the server is well again."""
-    with start(place, bucket, s3, proxy, read_timeout=110) as mount:
+    with start(place, bucket, s3, proxy, read_timeout=30 if name in SILENT else 110) as mount:
         case = Case(mount, bucket, proxy)
-        for where in PLACES if name in BODY else ["head"]:
+        for where in ["head"] if name in STATUS else PLACES if SLOW or name not in SILENT else ["middle"]:
             for readers in (1, MANY):
                 failure = {**STATUS[name]} if name in STATUS else \
                     placed_failure(BODY[name], where, bucket.bytes)
-                times = 1 if name in ("stall", "one-byte-a-second") else 2
-                for kind in ("big", "small"):
+                times = 1 if name in SILENT else 2
+                for kind in ("big", "small") if SLOW or name not in SILENT else ("big",):
                     outcomes, seconds, told, _ = case.read(kind, {**failure, "times": times}, readers)
                     assert outcomes == {"right"}, (kind, where, readers, seconds)
-                    assert told.hits or name in ("content-range", "no-content-range"), (kind, where)
-        assert mount.metrics()["fetch_retries_total"] > 0
+                    assert told.hits, (kind, where)
+        # What came of a body is gone on with; and a whole object has the bytes that were asked for.
+        if name not in SILENT and name != "200-for-a-range":
+            assert mount.metrics()["fetch_retries_total"] > 0
 
 
 @pytest.mark.parametrize("name", [*STATUS, *BODY])
 def test_what_does_not_pass_is_an_error_within_the_deadline(place, bucket, s3, proxy, name):
     with start(place, bucket, s3, proxy, read_timeout=DEADLINE) as mount:
         case = Case(mount, bucket, proxy)
-        for where in ["head", "end"] if name in BODY else ["head"]:
+        for where in PLACES if SLOW and name in BODY else ["head"]:
             for readers in (1, MANY):
                 failure = {**STATUS[name]} if name in STATUS else \
                     placed_failure(BODY[name], where, bucket.bytes)
@@ -151,7 +157,7 @@ def test_refused_credentials(place, bucket, s3, proxy, name):
 
 @pytest.mark.parametrize("name", list(CHANGED))
 def test_objects_that_are_not_what_the_index_says(place, bucket, s3, proxy, name):
-    with start(place, bucket, s3, proxy, read_timeout=60) as mount:
+    with start(place, bucket, s3, proxy, read_timeout=DEADLINE if name == "416" else 60) as mount:
         case = Case(mount, bucket, proxy)
         for readers in (1, MANY):
             outcomes, seconds, _, file = case.read("big", {**CHANGED[name], "times": None}, readers)
@@ -170,7 +176,9 @@ def test_flipped_bytes_of_small_files_are_never_served(place, bucket, s3, proxy,
             assert outcomes == {"right"} and told.hits, outcomes
             outcomes, seconds, told, file = case.read("small", {**flip, "times": None}, readers)
             assert outcomes == {"EIO"} and seconds < 20 + SLACK, (outcomes, seconds)
-            case.heals(file)
+            if readers == 1 and where == "middle":
+                case.heals(file)
+            proxy.heal()
         assert mount.metrics()['verify_failures_total{what="file"}'] >= 4
 
 

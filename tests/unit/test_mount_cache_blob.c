@@ -463,6 +463,27 @@ static void a_file_cut_short_is_noticed(void **state)
     blob_done(b);
 }
 
+/* While they are not open: a start would have removed them. */
+static void files_of_another_size_are_dropped(void **state)
+{
+    static const struct {
+        const char *suffix;
+        off_t size;
+    } sizes[] = {{".data", 2 * BLOCK_SIZE}, {".map", MAP_HEADER + 16}};
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        fill(&t, i, BLOCK);
+        for (unsigned k = 0; k < CHECK_FILES + 1; k++)
+            fill(&t, 100 + k, 10);
+        assert_int_equal(truncate(file_of(&t, i, sizes[i].suffix), sizes[i].size), 0);
+        struct blob *b = use(&t, i, BLOCK);
+        assert_int_equal(get(&t, b, 0), BLOB_ABSENT);
+        assert_false(has(&t, i));
+        blob_done(b);
+    }
+}
+
 /* In all orders, with files open or not. */
 static void files_deleted_by_others_are_made_again(void **state)
 {
@@ -567,6 +588,7 @@ int main(void)
         TEST(lost_writes_are_noticed),
         TEST(lost_records_are_blocks_that_are_not_there),
         TEST(a_file_cut_short_is_noticed),
+        TEST(files_of_another_size_are_dropped),
         TEST(files_deleted_by_others_are_made_again),
         TEST(files_swapped_for_links_are_not_followed),
         TEST(files_that_are_in_the_way_are_replaced),

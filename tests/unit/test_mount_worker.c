@@ -71,6 +71,18 @@ static void a_standby_that_loses_its_link_registers_again(void **state)
     assert_int_equal(wait_for_end(), 0);
 }
 
+static void a_worker_that_is_refused_again_and_again_ends(void **state)
+{
+    (void)state;
+    start_worker();
+    for (int i = 0; i < 5; i++) {
+        (void)expect_hello();
+        close_one(&keeper);
+    }
+    assert_int_equal(wait_for_end(), 1);
+    wait_until_told("keeper.sock refuses this worker, its log says why");
+}
+
 static void it_waits_for_a_keeper_that_is_not_there_yet(void **state)
 {
     (void)state;
@@ -561,6 +573,7 @@ int main(void)
         T(a_worker_that_is_no_standby_says_so),
         T(a_standby_ends_when_it_is_drained_or_gets_a_signal),
         T(a_standby_that_loses_its_link_registers_again),
+        T(a_worker_that_is_refused_again_and_again_ends),
         T(it_waits_for_a_keeper_that_is_not_there_yet),
         T(a_socket_that_can_not_be_one_is_an_error),
         T(too_little_memory_is_an_error_with_the_figure_that_works),
