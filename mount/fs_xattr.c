@@ -12,7 +12,7 @@
 
 #define PREFIX "user.hfcache."
 
-enum { VALUE_MAX = 4096 };
+enum { VALUE_MAX = 4096, PRESENT_MAX = 64 /* blocks that blob_present() looks at */ };
 
 /* What values are made of. */
 struct facts {
@@ -48,11 +48,21 @@ static size_t source(const struct facts *f, char *to)
                             f->info->key);
 }
 
+/* The file's own bytes, not what they take on the disk: all of them means all of the file. */
 static size_t cached(const struct facts *f, char *to)
 {
+    struct blob *b = blob_use(f->fs->config.cache, f->info);
+    uint32_t blocks = b != NULL ? blob_blocks(b) : 0;
     uint64_t bytes = 0;
 
-    (void)cache_has(f->fs->config.cache, f->node->id, &bytes);
+    for (uint32_t first = 0; first < blocks; first += PRESENT_MAX) {
+        uint32_t n = blocks - first < PRESENT_MAX ? blocks - first : PRESENT_MAX;
+        uint64_t there = blob_present(b, first, n);
+        for (uint32_t i = 0; i < n; i++)
+            if ((there >> i & 1) != 0)
+                bytes += blob_block_size(b, first + i);
+    }
+    blob_done(b);
     return (size_t)snprintf(to, VALUE_MAX, "%" PRIu64, bytes);
 }
 

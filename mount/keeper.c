@@ -255,6 +255,18 @@ static void reload(struct keeper *k)
 
 /* ---- stop ---- */
 
+/* To all workers of `run`, also to one that was started and has not registered yet. */
+static void signal_workers(const struct keeper *k, int sig)
+{
+    if (k->config->spawn == NULL)
+        return;
+    for (unsigned i = 0; i < WORKERS_MAX; i++)
+        if (k->workers[i].state != WORKER_NONE)
+            (void)pidfd_send_signal(k->workers[i].pidfd, sig, NULL, 0);
+    if (k->spawning && k->spawned > 0)
+        (void)kill(k->spawned, sig); /* not reaped: the number is its own */
+}
+
 void keeper_stop(struct keeper *k, bool unmount)
 {
     struct link_frame f = {0};
@@ -269,12 +281,10 @@ void keeper_stop(struct keeper *k, bool unmount)
              k->unmount ? "removed" : "left to the worker");
     if (!k->unmount)
         return;
-    for (struct worker *w = k->workers; w < k->workers + WORKERS_MAX; w++) {
-        if (w->peer != NULL)
-            (void)link_send(w->peer->fd, LINK_DRAIN, &f, NULL, 0, NULL);
-        if (w->state != WORKER_NONE && k->config->spawn != NULL)
-            (void)pidfd_send_signal(w->pidfd, SIGTERM, NULL, 0);
-    }
+    for (unsigned i = 0; i < WORKERS_MAX; i++)
+        if (k->workers[i].peer != NULL)
+            (void)link_send(k->workers[i].peer->fd, LINK_DRAIN, &f, NULL, 0, NULL);
+    signal_workers(k, SIGTERM);
 }
 
 static bool any_worker(const struct keeper *k)
@@ -282,7 +292,7 @@ static bool any_worker(const struct keeper *k)
     for (unsigned i = 0; i < WORKERS_MAX; i++)
         if (k->workers[i].state != WORKER_NONE)
             return true;
-    return false;
+    return k->spawning && k->spawned > 0;
 }
 
 static void finish_stop(struct keeper *k)
@@ -294,9 +304,7 @@ static void finish_stop(struct keeper *k)
     keeper_end(k, k->status);
     if (!k->unmount)
         return;
-    for (struct worker *w = k->workers; w < k->workers + WORKERS_MAX; w++)
-        if (w->state != WORKER_NONE && k->config->spawn != NULL)
-            (void)pidfd_send_signal(w->pidfd, SIGKILL, NULL, 0);
+    signal_workers(k, SIGKILL);
     if (k->dev >= 0 && mount_remove(k->config->mountpoint, &err) < 0) {
         log_line(LOG_START, LEVEL_ERROR, "%s", err.msg);
         k->status = 1;

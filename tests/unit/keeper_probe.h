@@ -455,6 +455,8 @@ static void fake_run(int control, unsigned flags)
     struct fake_state w = {.control = control, .flags = flags, .link = -1, .dev = -1};
 
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() == 1)
+        _exit(0); /* it was too late for that */
     (void)signal(SIGTERM, (flags & STUBBORN) ? SIG_IGN : SIG_DFL);
     (void)signal(SIGHUP, SIG_DFL);
     for (;;) {

@@ -67,7 +67,7 @@ struct blob {
     struct blob_info info;
     char key[128], etag[HFC_ETAG_MAX];
     bool known_to_cache; /* blob_use_cached() finds it */
-    uint64_t allocated;
+    uint64_t there;      /* bit i: block i is cached */
     _Atomic int uses;
 };
 
@@ -134,12 +134,22 @@ const struct blob_info *blob_info(const struct blob *b)
     return &b->info;
 }
 
-bool cache_has(struct cache *c, uint64_t id, uint64_t *bytes)
+uint32_t blob_blocks(const struct blob *b)
 {
-    for (unsigned i = 0; i < c->n; i++)
-        if (c->blobs[i].info.id == id)
-            *bytes = c->blobs[i].allocated;
-    return *bytes > 0;
+    return (uint32_t)((b->info.size + BLOCK_SIZE - 1) / BLOCK_SIZE);
+}
+
+uint32_t blob_block_size(const struct blob *b, uint32_t block)
+{
+    uint64_t left = b->info.size - (uint64_t)block * BLOCK_SIZE;
+
+    return left < BLOCK_SIZE ? (uint32_t)left : BLOCK_SIZE;
+}
+
+uint64_t blob_present(struct blob *b, uint32_t first, uint32_t n)
+{
+    assert_true(n <= 64);
+    return first == 0 ? b->there & (n < 64 ? (1ULL << n) - 1 : UINT64_MAX) : 0;
 }
 
 static inline int fake_uses(void)

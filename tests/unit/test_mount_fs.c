@@ -576,8 +576,8 @@ static void a_file_tells_what_it_is_in_bucket_and_cache(void **state)
     expect_xattr(file, SHA256, "0000000000000000000000000000000000000000000000000000000000000000");
     expect_xattr(file, SOURCE, "s3://bucket/dir/file");
     expect_xattr(file, CACHED, "0");
-    fake_blob(&fake_cache, &info)->allocated = 8192;
-    expect_xattr(file, CACHED, "8192");
+    fake_blob(&fake_cache, &info)->there = 1;
+    expect_xattr(file, CACHED, "123456");
     assert_int_equal(ask_list(file, 512), 0);
     static const char all[] = ETAG "\0" SHA256 "\0" SOURCE "\0" CACHED;
     assert_int_equal(peer.size, sizeof(all));

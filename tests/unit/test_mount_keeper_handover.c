@@ -1086,7 +1086,16 @@ static void a_keeper_that_still_waits_can_be_stopped(void **state)
 /* ---- `run` ---- */
 
 static int spawn_behaviour; /* of spawn(): a fake worker's flags, or one of these */
-enum { SPAWN_FAILS = -1, SPAWN_DIES = -2 };
+enum { SPAWN_FAILS = -1, SPAWN_DIES = -2, SPAWN_MUTE = -3, SPAWN_DEAF = -4 };
+
+static void never_register(void)
+{
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)signal(SIGTERM, spawn_behaviour == SPAWN_DEAF ? SIG_IGN : SIG_DFL);
+    (void)dprintf(2, "silent child %d.\n", (int)getpid());
+    for (;;)
+        (void)pause();
+}
 
 static int spawn(void *ctx, bool standby, struct hfc_error *e)
 {
@@ -1096,6 +1105,8 @@ static int spawn(void *ctx, bool standby, struct hfc_error *e)
     pid_t pid = fork();
     if (pid == 0 && spawn_behaviour == SPAWN_DIES)
         _exit(1);
+    if (pid == 0 && spawn_behaviour < 0)
+        never_register();
     if (pid == 0)
         fake_run(socket(AF_UNIX, SOCK_DGRAM, 0),
                  (unsigned)spawn_behaviour | (standby ? LINK_STANDBY : 0));
@@ -1141,6 +1152,32 @@ static void run_kills_workers_that_do_not_end(void **state)
     assert_int_equal(ended(keeper), 0);
     WAIT_UNTIL(kill(worker, 0) < 0);
     assert_false(is_mounted());
+}
+
+/* The keeper's only child that has not registered; 0: it is not there yet. */
+static pid_t silent_child(void)
+{
+    hfc_autobuf struct hfc_buf b = HFC_BUF(1 << 20);
+    const char *at =
+        hfc_file_read(AT_FDCWD, probe_log, &b, NULL) == 0 ? strstr(b.data, "silent child ") : NULL;
+
+    return at != NULL && strchr(at, '.') != NULL ? (pid_t)strtol(at + 13, NULL, 10) : 0;
+}
+
+static void run_ends_a_worker_that_has_not_registered(void **state)
+{
+    pid_t child = 0;
+
+    (void)state;
+    NEED_FUSE();
+    for (int behaviour = SPAWN_MUTE; behaviour >= SPAWN_DEAF; behaviour--) {
+        (void)unlink(probe_log);
+        pid_t keeper = start_run(behaviour);
+        WAIT_UNTIL((child = silent_child()) > 0);
+        assert_int_equal(kill(keeper, SIGTERM), 0);
+        assert_int_equal(ended(keeper), 0);
+        WAIT_UNTIL(kill(child, 0) < 0);
+    }
 }
 
 static void run_kills_a_worker_that_drains_for_too_long(void **state)
@@ -1253,6 +1290,7 @@ int main(void)
         PROBED(a_keeper_that_still_waits_can_be_stopped),
         PROBED(run_keeps_one_serving_and_one_standing_by),
         PROBED(run_kills_workers_that_do_not_end),
+        PROBED(run_ends_a_worker_that_has_not_registered),
         PROBED(run_kills_a_worker_that_drains_for_too_long),
         PROBED(run_waits_longer_after_each_early_death),
         PROBED(run_goes_on_if_no_worker_can_be_started),
