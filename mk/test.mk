@@ -59,11 +59,14 @@ programs_env = HFCACHE_GEN=$(abspath $1)/hfcache-gen HFCACHE_REFRESH=$(abspath $
 .PHONY: test tests-built test-unit test-integration test-integration-asan test-clients test-asan test-tsan fuzz fuzz-smoke lint bench \
   golden coverage
 
+# Compiles on all processors, unless -j was given.
+all_processors = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
 # Everything runs even after a failure; the summary decides.
 test: deps-test ## everything: unit, sanitizers, fuzz smoke, integration, lint; installs what it needs
 	$(Q)rm -rf $(BUILD)/results
 	+@for t in all test-unit test-asan fuzz-smoke test-integration test-integration-asan lint; do \
-	  $(MAKE) --no-print-directory $$t || tools/run_tests.py --results $(BUILD)/results broken $$t; \
+	  $(MAKE) $(all_processors) --no-print-directory $$t || tools/run_tests.py --results $(BUILD)/results broken $$t; \
 	done
 	@$(RUN_TESTS) summary
 
