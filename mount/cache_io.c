@@ -66,13 +66,19 @@ int records_clear(struct blob *b, struct blob_files *f, struct span s)
         return EROFS;
     ssize_t n = pwrite(f->map, zeros, size, record_at(s.first));
     int rc = n == (ssize_t)size ? 0 : n < 0 ? errno : EIO;
+    bool verified = false;
     cache_lock(c);
     if (f->blob == b) {
         b->losses++;
         if (b->whole_below > s.first)
             b->whole_below = s.first;
+        verified = b->verified;
+        b->verified = false;
     }
     cache_unlock(c);
+    /* What comes in their place has not been compared with the digest. */
+    if (verified && rc == 0)
+        rc = header_write(f, &b->info, false);
     return rc;
 }
 

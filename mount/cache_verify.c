@@ -80,19 +80,19 @@ static bool hash_all(struct blob *b, struct hfc_hash *h, void *buffer, uint64_t 
 }
 
 /* Only if it is still what has been read. */
-static int mark(struct blob *b, uint64_t drops)
+static int mark(struct blob *b, uint64_t losses)
 {
     struct cache *c = b->cache;
     int errnum = 0;
     struct blob_files *f = files_get(b, false, &errnum, NULL);
 
     cache_lock(c);
-    bool same = b->drops == drops;
+    bool same = b->losses == losses;
     cache_unlock(c);
     if (same && f != NULL && !f->read_only)
         errnum = header_write(f, &b->info, true);
     cache_lock(c);
-    same = b->drops == drops;
+    same = b->losses == losses;
     if (same)
         b->verified = b->loaded = true;
     cache_unlock(c);
@@ -123,7 +123,7 @@ int blob_verify(struct blob *b, void *buffer, uint64_t rate, const bool *stop)
     if (!wanted_digest(&b->info, &w))
         return 0;
     cache_lock(b->cache);
-    uint64_t drops = b->drops;
+    uint64_t losses = b->losses;
     cache_unlock(b->cache);
     hfc_autohash struct hfc_hash *h = hfc_hash_new(w.kind);
     if (w.kind == HFC_SHA1)
@@ -131,5 +131,5 @@ int blob_verify(struct blob *b, void *buffer, uint64_t rate, const bool *stop)
     if (!hash_all(b, h, buffer, rate, stop))
         return 0;
     hfc_hash_finish(h, digest);
-    return memcmp(digest, w.digest, w.size) == 0 ? mark(b, drops) : refuse(b, &w);
+    return memcmp(digest, w.digest, w.size) == 0 ? mark(b, losses) : refuse(b, &w);
 }

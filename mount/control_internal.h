@@ -52,6 +52,7 @@ struct scrub {
     bool stop;     /* by __atomic: blob_verify() looks at it */
     uint64_t rate; /* bytes a second; 0: no limit */
     struct cache *cache;
+    struct engine *engine;
     void *buffer; /* BLOCK_SIZE */
     int wake;
     _Atomic uint64_t objects, done, bytes, verified, wrong;

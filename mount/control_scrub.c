@@ -71,7 +71,8 @@ static void verify(struct scrub *s, struct blob *b)
         s->verified++;
         s->bytes += blob_info(b)->size;
         break;
-    case -1:
+    case -1: /* dropped from the disk; nor is it served from memory */
+        engine_forget(s->engine, blob_info(b)->id);
         s->wrong++;
         s->bytes += blob_info(b)->size;
         break;
@@ -127,6 +128,7 @@ int scrub_start(struct control *c, struct hfc_error *err)
     s->stop = false;
     s->rate = c->config.scrub_rate;
     s->cache = c->config.cache;
+    s->engine = c->config.engine;
     s->wake = c->wake;
     if (start_thread(s, err) < 0)
         return -1;

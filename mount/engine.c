@@ -102,7 +102,6 @@ static void attach_fresh(struct engine *e)
     engine_lock(e);
     struct reads fresh = e->fresh;
     e->fresh = (struct reads){0};
-    e->woken = false;
     engine_unlock(e);
     if (e->homeless.n > 0)
         attach(e, &e->homeless);
@@ -112,8 +111,11 @@ static void attach_fresh(struct engine *e)
 /* All that the loop does for reads, in answer to whatever has changed. */
 void engine_look(struct engine *e)
 {
-    attach_fresh(e);
+    engine_lock(e);
+    e->woken = false;
+    engine_unlock(e);
     streams_news(e);
+    attach_fresh(e);
     fetches_resume(e);
     line_schedule(e);
 }

@@ -376,6 +376,7 @@ void fetches_resume(struct engine *e)
     e->hungry[TAKE_FILL] = false; /* who was refused, and has not come for it, asks again */
     if (e->hungry[TAKE_DISK])
         (void)pthread_cond_signal(&e->work);
+    (void)pthread_cond_signal(&e->verify_work);
     engine_unlock(e);
 }
 
@@ -409,6 +410,7 @@ static void cancel_all(struct engine *e)
         if (s == NULL)
             continue;
         fetch_cancel(f);
+        stream_judge(e, s); /* a read past the cache may find the rest of its blocks elsewhere */
         stream_touch(e, s);
     }
 }

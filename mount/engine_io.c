@@ -122,6 +122,8 @@ static void verify(struct engine *e, struct stream *s, struct chunk *buffer)
         buffer == NULL ? verify_own(s) : blob_verify(s->blob, buffer->bytes, 0, &e->stopping);
     strikes_blob(0);
     engine_lock(e);
+    if (verdict < 0)
+        chunks_drop(e->chunks, s->id);
     s->verdict = verdict;
     stream_tell(e, s, TOLD_VERDICT);
 }

@@ -447,6 +447,7 @@ static void nobody_is_hungry(struct engine *e)
         e->hungry[TAKE_PAST] = false;
         if (e->hungry[TAKE_DISK])
             (void)pthread_cond_signal(&e->work);
+        (void)pthread_cond_signal(&e->verify_work);
     }
     engine_unlock(e);
 }

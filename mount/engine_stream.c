@@ -197,9 +197,6 @@ static void was_wrong(struct engine *e, struct stream *s)
 {
     const char *key = blob_info(s->blob)->key;
 
-    engine_lock(e);
-    chunks_drop(e->chunks, s->id);
-    engine_unlock(e);
     if (++s->wrong < 2) {
         log_line(LOG_VERIFY, LEVEL_WARNING,
                  "%s: the content has another digest than it should; fetched again", key);

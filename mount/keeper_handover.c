@@ -114,8 +114,15 @@ static int arena_for(struct keeper *k, const struct worker *w, struct hfc_error 
  * touches. */
 static void lock_arena(struct keeper *k)
 {
+    struct stat st;
+
     if (k->arena_locked != NULL)
         return;
+    /* Locking what is not there would make the keeper pay for it. */
+    if (fstat(k->arena, &st) < 0 || (uint64_t)st.st_blocks * 512 < k->arena_size) {
+        log_line(LOG_START, LEVEL_WARNING, "the arena is not locked: its worker has not filled it");
+        return;
+    }
     void *p = mmap(NULL, k->arena_size, PROT_READ, MAP_SHARED, k->arena, 0);
     if (p == MAP_FAILED || mlock(p, k->arena_size) < 0)
         log_line(LOG_START, LEVEL_WARNING, "the arena is not locked, it may be swapped: %s",
@@ -148,8 +155,9 @@ static int take_mount(struct keeper *k, int *dev, int *memfd, int *root, int *ar
         return hfc_error_set(err, EPROTO, "the device is not that of the mount");
     if (sealed_size(*memfd) != sizeof(*k->shared))
         return hfc_error_set(err, EPROTO, "the shared memory is that of another version");
-    if (*arena >= 0 && (k->arena_size = sealed_size(*arena)) == 0)
-        return hfc_error_set(err, EPROTO, "the arena is not sealed memory");
+    if (*arena >= 0 && ((k->arena_size = sealed_size(*arena)) == 0 || k->arena_size > ARENA_MAX))
+        return hfc_error_set(err, EPROTO,
+                             "the arena is not sealed memory of a size that is possible");
     if (map_shared(k, *memfd, err) < 0)
         return -1;
     if (k->shared->magic != SHARED_MAGIC || k->shared->version != SHARED_VERSION) {

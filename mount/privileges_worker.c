@@ -68,6 +68,7 @@ static const int worker_calls[] = {
     SCMP_SYS(ftruncate),
     SCMP_SYS(fallocate),
     SCMP_SYS(fadvise64),
+    SCMP_SYS(sync_file_range),
     SCMP_SYS(fsync),
     SCMP_SYS(fdatasync),
     SCMP_SYS(flock),

@@ -150,8 +150,15 @@ struct prober *prober_start(struct hfc_error *err)
     void *page = mmap(NULL, sizeof(struct prober_board), PROT_READ | PROT_WRITE,
                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-    if (p == NULL || page == MAP_FAILED) {
-        (void)hfc_error_set(err, ENOMEM, "prober");
+    /* The init of a PID namespace is not gone before all in it are: a prober that waits for an
+     * answer of this worker would hold its death up, and with it the successor that answers. */
+    bool is_init = getpid() == 1;
+    if (p == NULL || page == MAP_FAILED || is_init) {
+        (void)hfc_error_set(err, is_init ? EPERM : ENOMEM, "%s",
+                            is_init ? "a worker can't be the first process of its PID namespace: "
+                                      "start it with an init, or share the namespace (in a pod: "
+                                      "shareProcessNamespace)"
+                                    : "prober");
         if (page != MAP_FAILED)
             (void)munmap(page, sizeof(struct prober_board));
         free(p);

@@ -140,7 +140,8 @@ class Actor:
                 self.wants.append(("closed",))
             else:
                 self.steps.append((read_held, fd, offset, length))
-                self.wants.append(("held", fd, offset, length))
+                # It may be closed, and its number another file's, before this is checked.
+                self.wants.append(("held", *self.held[fd], offset, length))
             return
         step = {"read": (read, self.path(name), offset, length),
                 "cold": (read_cold, self.path(name), offset, length),
@@ -167,8 +168,7 @@ class Actor:
         if what == "list":
             return self.check_list(value, error)
         if what == "held":
-            fd, offset, length = args
-            name, versions = self.held[fd]
+            name, versions, offset, length = args
             return self.check_bytes(name, versions, offset, length, value, error)
         name, offset, length = args
         versions = self.world.versions(name)

@@ -333,6 +333,9 @@ static void fake_activate(struct fake_state *w, struct link_frame *f, const int 
     w->shared = mmap(NULL, sizeof(*w->shared), PROT_READ | PROT_WRITE, MAP_SHARED, w->memfd, 0);
     if (w->shared == MAP_FAILED || w->shared->magic != SHARED_MAGIC || fstat(w->arena, &st) < 0)
         _exit(3);
+    if (mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, w->arena,
+             0) == MAP_FAILED)
+        _exit(3);
     w->serving = true;
     say(w, SAYS_ARENA, (int64_t)st.st_ino);
     fake_redo(w);

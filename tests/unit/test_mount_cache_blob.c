@@ -298,6 +298,8 @@ static void complete_is_over_when_a_block_is_lost(void **state)
     assert_true(blob_complete(b));
     blob_drop(b);
     assert_false(blob_complete(b));
+    assert_int_equal(put(&t, b, 2), BLOB_OK);
+    assert_false(blob_complete(b));
     blob_done(b);
 }
 

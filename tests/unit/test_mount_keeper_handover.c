@@ -1088,10 +1088,17 @@ static void a_keeper_that_still_waits_can_be_stopped(void **state)
 static int spawn_behaviour; /* of spawn(): a fake worker's flags, or one of these */
 enum { SPAWN_FAILS = -1, SPAWN_DIES = -2, SPAWN_MUTE = -3, SPAWN_DEAF = -4 };
 
+static void say_goodbye(int sig)
+{
+    (void)sig;
+    (void)!write(2, "asked to end\n", 13);
+    _exit(0);
+}
+
 static void never_register(void)
 {
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    (void)signal(SIGTERM, spawn_behaviour == SPAWN_DEAF ? SIG_IGN : SIG_DFL);
+    (void)alarm(KEEPER_LIFE_S); /* the keeper's end alone must not end it */
+    (void)signal(SIGTERM, spawn_behaviour == SPAWN_DEAF ? SIG_IGN : say_goodbye);
     (void)dprintf(2, "silent child %d.\n", (int)getpid());
     for (;;)
         (void)pause();
@@ -1177,6 +1184,7 @@ static void run_ends_a_worker_that_has_not_registered(void **state)
         assert_int_equal(kill(keeper, SIGTERM), 0);
         assert_int_equal(ended(keeper), 0);
         WAIT_UNTIL(kill(child, 0) < 0);
+        assert_int_equal(logged("asked to end"), behaviour == SPAWN_MUTE);
     }
 }
 
