@@ -64,9 +64,8 @@ struct engine {
     STAILQ_HEAD(writes, write) writes;
     struct write *jobs; /* one a chunk */
     struct streams checks, verifies, told;
-    unsigned in_hand; /* reads that a thread is answering */
-    unsigned waiting; /* reads that were registered and are not answered */
-    unsigned idle;    /* I/O threads without work */
+    unsigned in_hand;       /* reads that a thread is answering */
+    unsigned waiting, idle; /* reads registered and not answered; I/O threads without work */
     bool stopping, woken;
     struct stream *streams, **buckets;
     unsigned n_streams, n_buckets;

@@ -409,7 +409,7 @@ static inline enum read_source rig_read(struct blob *b, uint64_t offset, uint32_
 static inline struct blob *rig_use(const struct rig_object *o, const struct hfc_meta *meta)
 {
     struct blob_info info = {
-        .id = rig_seed(o->key) | 2, .size = o->size, .key = o->key, .etag = o->etag};
+        .id = rig_seed(o->key) << 1, .size = o->size, .key = o->key, .etag = o->etag};
 
     if (meta != NULL)
         info.meta = *meta;

@@ -99,6 +99,29 @@ static void of_a_large_blob_in_use_the_begin_goes_first(void **state)
     blob_done(b);
 }
 
+/* Where nothing was left is not looked at again, unless something has come there. */
+static void blocks_written_before_the_others_are_found(void **state)
+{
+    enum { N = 1200, MIDDLE = 600 };
+
+    (void)state;
+    struct blob *b = use(&t, 0, N * BLOCK);
+    for (uint32_t i = 0; i < 20; i++)
+        assert_int_equal(put(&t, b, MIDDLE + i), BLOB_OK);
+    blob_hold(b, MIDDLE, N - MIDDLE);
+    assert_int_equal(put(&t, b, 0), BLOB_FULL);
+    blob_release(b, MIDDLE, N - MIDDLE);
+    assert_int_equal(put(&t, b, 0), BLOB_OK);
+    assert_int_equal(put(&t, b, 1), BLOB_OK);
+    blob_hold(b, MIDDLE, N - MIDDLE);
+    for (uint32_t i = 2; i < 20; i++)
+        assert_int_equal(put(&t, b, i), BLOB_OK);
+    assert_int_equal(blob_present(b, 0, 1), 0);
+    assert_int_equal(blob_present(b, 19, 1), 1);
+    blob_release(b, MIDDLE, N - MIDDLE);
+    blob_done(b);
+}
+
 static void held_blocks_are_never_punched(void **state)
 {
     enum { N = 100 };
@@ -407,6 +430,7 @@ int main(void)
         TEST(what_was_not_used_for_longest_goes_first),
         TEST(what_is_not_in_use_goes_before_what_is),
         TEST(of_a_large_blob_in_use_the_begin_goes_first),
+        TEST(blocks_written_before_the_others_are_found),
         TEST(held_blocks_are_never_punched),
         TEST(without_anything_to_evict_nothing_is_stored),
         TEST(more_holds_than_there_are_structs_hold_all_the_same),

@@ -378,6 +378,24 @@ static void a_block_being_punched_is_not_there(void **state)
     free(spare);
 }
 
+/* Before its record is cleared as well: what is held from then on is not there. */
+static void a_block_about_to_be_punched_is_not_there(void **state)
+{
+    (void)state;
+    struct blob *b = use(&t, 0, 6 * BLOCK);
+    for (uint32_t i = 0; i < 6; i++)
+        assert_int_equal(put(&t, b, i), BLOB_OK);
+    t.cache->punched = b;
+    t.cache->punching = (struct span){1, 3};
+    assert_int_equal(blob_present(b, 0, 6), 0x39);
+    assert_int_equal(blob_missing(b, 0, 6), 1);
+    assert_false(blob_complete(b));
+    t.cache->punched = NULL;
+    assert_int_equal(blob_present(b, 0, 6), 0x3f);
+    assert_true(blob_complete(b));
+    blob_done(b);
+}
+
 /* A reader is at work on a blob that is dropped: its space is not free before he is done, and who
  * needs it waits for him. */
 static sem_t reading, may_end;
@@ -677,6 +695,7 @@ int main(void)
         TEST(a_blob_dropped_while_it_is_read_is_read),
         TEST(a_blob_dropped_while_it_is_written_is_gone),
         TEST(a_block_being_punched_is_not_there),
+        TEST(a_block_about_to_be_punched_is_not_there),
         TEST(space_of_what_is_being_read_is_not_free_yet),
         TEST(a_block_being_punched_is_written_afterwards),
         TEST(a_full_disk_narrows_the_bound),

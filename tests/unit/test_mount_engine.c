@@ -154,6 +154,18 @@ static void a_reader_in_sequence_gets_larger_and_larger_ranges(void **state)
     blob_done(b);
 }
 
+static void a_window_grows_also_for_a_reader_that_was_not_served_ahead(void **state)
+{
+    struct blob *b = rig_blob("a", 100 * BLOCK);
+
+    (void)state;
+    (void)rig_read(b, 0, BLOCK);
+    rig_until(rig_nothing_runs, NULL);
+    (void)rig_read(b, 4 * BLOCK, 10);
+    assert_true(strncmp(rig.asked.data, "a 0-3\na 4-11\n", 13) == 0);
+    blob_done(b);
+}
+
 static void a_reader_at_random_gets_his_block_first(void **state)
 {
     struct blob *b = rig_blob("a", 1000 * BLOCK);
@@ -183,6 +195,12 @@ static bool two_run(void *ctx)
 {
     (void)ctx;
     return rig.running == 2 && rig.gets == 2;
+}
+
+static bool all_run(void *ctx)
+{
+    (void)ctx;
+    return rig.running == rig.plan.connections;
 }
 
 static void a_block_that_is_far_in_a_range_gets_a_range_of_its_own(void **state)
@@ -381,6 +399,61 @@ static void readers_past_the_cache_share_a_fetch(void **state)
         rig_expect(&x[i], 0);
     assert_int_equal(rig.gets, 1);
     blob_done(b);
+}
+
+static void what_is_in_memory_already_does_not_answer_for_the_rest(void **state)
+{
+    struct rig_read x;
+    struct blob *b;
+
+    (void)state;
+    rig_close();
+    rig_open(1, 32, 4, 60);
+    b = rig_blob("a", 20 * BLOCK);
+    (void)rig_read(b, 0, 10);
+    rig_until(rig_nothing_runs, NULL);
+    (void)rig_read(b, 7 * BLOCK, BLOCK);
+    rig_until(rig_nothing_runs, NULL);
+    rig.hold_at = 5 * BLOCK + 10;
+    (void)rig_start(&x, b, 5 * BLOCK, 3 * BLOCK);
+    rig_until(one_runs, NULL);
+    rig_turns(20);
+    assert_false(rig_is_done(&x));
+    rig_let_go();
+    rig_expect(&x, 0);
+    assert_non_null(strstr(rig.asked.data, "a 7-7\na 5-6\n"));
+    blob_done(b);
+}
+
+/* However many fetches are stuck in the middle of a block. */
+static void fetches_leave_memory_for_reads_from_disk(void **state)
+{
+    enum { STUCK = 10 };
+    static const char *const keys[] = {"A", "E", "I", "M", "Q", "U", "Y", "a", "e", "i"};
+    struct rig_read x[STUCK];
+    struct blob *b[STUCK], *there;
+
+    (void)state;
+    rig_close();
+    rig_open(ROOM, READ_BLOCKS_MAX + 2, STUCK, 60);
+    there = rig_blob("there", 5 * BLOCK);
+    read_all(there, 0, READ_MAX);
+    rig_until(rig_nothing_runs, NULL);
+    rig.hold_at = 100 * KIB;
+    for (unsigned i = 0; i < STUCK; i++) {
+        b[i] = rig_blob(keys[i], BLOCK);
+        (void)rig_start(&x[i], b[i], BLOCK - 1, 1);
+    }
+    rig_until(all_run, NULL);
+    rig_turns(20);
+    for (unsigned i = 0; i < 3; i++)
+        (void)rig_read(there, BLOCK - 1, READ_MAX);
+    rig_let_go();
+    for (unsigned i = 0; i < STUCK; i++) {
+        rig_expect(&x[i], 0);
+        blob_done(b[i]);
+    }
+    blob_done(there);
 }
 
 static void a_file_larger_than_the_cache_is_readable(void **state)
@@ -1123,6 +1196,7 @@ int main(void)
         T(a_read_is_answered_when_its_bytes_are_here),
         T(a_read_that_must_not_wait_changes_nothing),
         T(a_reader_in_sequence_gets_larger_and_larger_ranges),
+        T(a_window_grows_also_for_a_reader_that_was_not_served_ahead),
         T(a_reader_at_random_gets_his_block_first),
         T(a_range_ends_where_blocks_are_there_already),
         T(a_block_that_is_far_in_a_range_gets_a_range_of_its_own),
@@ -1133,6 +1207,8 @@ int main(void)
         T(without_a_cache_everything_is_readable),
         T(many_readers_without_a_cache),
         T(readers_past_the_cache_share_a_fetch),
+        T(what_is_in_memory_already_does_not_answer_for_the_rest),
+        T(fetches_leave_memory_for_reads_from_disk),
         T(a_file_larger_than_the_cache_is_readable),
         T(a_small_file_is_answered_when_it_is_right),
         T(a_small_file_that_is_wrong_is_fetched_again),
