@@ -61,14 +61,15 @@ start_mount() {
   scratch=$(mktemp -d)
   chmod 755 "$scratch"
   mkdir "$scratch/hf_cache"
-  cp -r "$folder/bucket" "$scratch/bucket"
+  mkdir "$scratch/bucket"
+  "$refresher" sync demo-org/tiny-llama --to "file://$scratch/bucket" >"$folder/sync.log" 2>&1
   [[ $(id -u) -eq 0 ]] || as_root=(sudo --non-interactive)
-  printf '\n$ %s run --store file://%s --cache %s --memory 64Mi %s &\n' "$mounter" \
-    "$scratch/bucket" "$scratch/cache" "$scratch/hf_cache"
+  printf '\n$ %s run --store file://%s --cache %s --memory 64Mi --socket %s %s &\n' "$mounter" \
+    "$scratch/bucket" "$scratch/cache" "$scratch/socket" "$scratch/hf_cache"
   "${as_root[@]}" "$mounter" run --store "file://$scratch/bucket" --cache "$scratch/cache" \
-    --memory 64Mi "$scratch/hf_cache" 2>"$folder/mount.log" &
+    --memory 64Mi --socket "$scratch/socket" "$scratch/hf_cache" 2>"$folder/mount.log" &
   mount=$!
-  until "${as_root[@]}" "$mounter" status >/dev/null 2>&1; do
+  until "${as_root[@]}" "$mounter" status --socket "$scratch/socket" >/dev/null 2>&1; do
     kill -0 "$mount" 2>/dev/null || {
       cat "$folder/mount.log" >&2
       echo 'demo: the mount does not start' >&2
@@ -89,7 +90,7 @@ load_model() {
 }
 
 worker_pid() {
-  "${as_root[@]}" "$mounter" status --json | "$python" -c 'import json, sys
+  "${as_root[@]}" "$mounter" status --json --socket "$scratch/socket" | "$python" -c 'import json, sys
 print(json.load(sys.stdin)["worker_pid"])'
 }
 
@@ -116,7 +117,7 @@ demo_mount() {
   printf '\n$ kill -KILL %s\n' "$(worker_pid)"
   "${as_root[@]}" kill -KILL "$(worker_pid)"
   load_model
-  show "${as_root[@]}" "$mounter" status
+  show "${as_root[@]}" "$mounter" status --socket "$scratch/socket"
   stop_mount
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mount import MOUNT
 from refresh import CLEAN, GEN, REFRESH, REPO, Bucket, check_bucket, refresh, environment
 
 DEMO = REPO / "tools/demo.sh"
@@ -22,7 +23,7 @@ def place(tmp_path_factory):
 
 
 def demo(place, **env):
-    return subprocess.run([DEMO, GEN, REFRESH, "build/demo"], cwd=place, env={**CLEAN, **env},
+    return subprocess.run([DEMO, GEN, REFRESH, MOUNT, "build/demo"], cwd=place, env={**CLEAN, **env},
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
                           check=False)
 
@@ -99,7 +100,7 @@ def test_the_hub_ends_as_well_if_a_step_fails(place, done):
     broken = place / "broken"
     broken.write_text("#!/bin/sh\ntouch was-run\nexit 1\n")
     broken.chmod(0o755)
-    failed = subprocess.run([DEMO, GEN, broken, "build/demo2"], cwd=place, env=dict(os.environ),
+    failed = subprocess.run([DEMO, GEN, broken, MOUNT, "build/demo2"], cwd=place, env=dict(os.environ),
                             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
                             check=False)
     assert failed.returncode == 1, failed

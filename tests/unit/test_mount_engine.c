@@ -456,6 +456,52 @@ static void fetches_leave_memory_for_reads_from_disk(void **state)
     blob_done(there);
 }
 
+static unsigned taken(enum taker who, unsigned n, struct chunk **to)
+{
+    engine_lock(rig.engine);
+    unsigned got = engine_grant(rig.engine, who, to, n) ? n : 0;
+    engine_unlock(rig.engine);
+    return got;
+}
+
+static void chunks_go_round(void **state)
+{
+    struct engine *e = rig.engine;
+    struct chunk *k[32];
+    unsigned n = 0;
+
+    (void)state;
+    while (taken(TAKE_FILL, 1, k + n) == 1)
+        n++;
+    assert_int_equal(n, 32 - READ_BLOCKS_MAX - 1);
+    /* A fetch is hungry: the others have no more than one read may need. */
+    assert_int_equal(taken(TAKE_DISK, 3, k + n), 3);
+    assert_int_equal(taken(TAKE_PAST, 3, k + n + 3), 0);
+    assert_int_equal(taken(TAKE_PAST, 2, k + n + 3), 2);
+    engine_lock(e);
+    for (unsigned i = 0; i < n + 5; i++)
+        chunk_unpin(e->chunks, k[i]);
+    e->filling = e->serving = 0;
+    /* Disk and past take turns. */
+    e->hungry[TAKE_FILL] = false;
+    e->hungry[TAKE_DISK] = e->hungry[TAKE_PAST] = true;
+    e->turn = TAKE_PAST;
+    engine_unlock(e);
+    assert_int_equal(taken(TAKE_DISK, 1, k), 0);
+    assert_int_equal(taken(TAKE_PAST, 1, k), 1);
+    engine_lock(e);
+    e->hungry[TAKE_PAST] = true;
+    engine_unlock(e);
+    assert_int_equal(taken(TAKE_PAST, 1, k + 1), 0);
+    assert_int_equal(taken(TAKE_DISK, 1, k + 1), 1);
+    engine_lock(e);
+    chunk_unpin(e->chunks, k[0]);
+    chunk_unpin(e->chunks, k[1]);
+    e->serving = 0;
+    e->hungry[TAKE_PAST] = false;
+    engine_unlock(e);
+}
+
 static void a_file_larger_than_the_cache_is_readable(void **state)
 {
     struct blob *b;
@@ -1209,6 +1255,7 @@ int main(void)
         T(readers_past_the_cache_share_a_fetch),
         T(what_is_in_memory_already_does_not_answer_for_the_rest),
         T(fetches_leave_memory_for_reads_from_disk),
+        T(chunks_go_round),
         T(a_file_larger_than_the_cache_is_readable),
         T(a_small_file_is_answered_when_it_is_right),
         T(a_small_file_that_is_wrong_is_fetched_again),
