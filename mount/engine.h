@@ -71,7 +71,8 @@ struct engine_config {
 
 /* Starts the I/O threads. */
 struct engine *engine_new(const struct engine_config *config, struct hfc_error *err);
-/* Ends the threads. No read may be waiting: see engine_abandon(). */
+/* Ends the threads. No read may be waiting: see engine_abandon(). Loop's thread, which must not run
+ * the loop again before the store is closed: operations that were cancelled would call back. */
 void engine_free(struct engine *e);
 
 /* The store to fetch from; the caller's, who has to take it away (NULL) before closing it. Loop's
@@ -83,7 +84,8 @@ void engine_use_store(struct engine *e, struct hfc_store *store);
  * the caller parks the request before he asks again. */
 bool engine_read(struct engine *e, struct read *r, bool wait);
 
-/* Forgets all waiting reads without a word: their requests are the successor's. */
+/* Forgets all waiting reads without a word: their requests are the successor's. Loop's thread;
+ * those that are just being answered are waited for. */
 void engine_abandon(struct engine *e);
 
 /* Forgets what the arena has of a blob: it was dropped from the cache, or is to get into it again,
