@@ -345,6 +345,7 @@ def test_tls_that_breaks(place, tmp_path):
             assert error == "EIO" and seconds < DEADLINE + SLACK
             assert mount.read("f0") == bucket.bytes("f0")
             relay.garbage = False
+            until(lambda: mount.visitor.call(refusal, read, mount.path("f1")) == "", "it heals", 60, 0.2)
             assert mount.read("f1") == bucket.bytes("f1")
             assert mount.read("f2") == bucket.bytes("f2")
 

@@ -101,6 +101,12 @@ static void files_of_another_version_with_the_same_id_are_dropped(void **state)
     assert_false(has(&t, 1));
     assert_used_is_true(&t);
     blob_done(b);
+    fill(&t, 2, 10);
+    check_reopen(&t);
+    b = use(&t, 2, 11);
+    assert_int_equal(blob_present(b, 0, 1), 0);
+    assert_false(has(&t, 2));
+    blob_done(b);
 }
 
 static void only_so_many_blobs_are_in_use(void **state)
