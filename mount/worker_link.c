@@ -223,7 +223,7 @@ static void on_link(void *ctx)
 {
     struct serving *w = ctx;
     struct hfc_error err;
-    struct link_frame f;
+    struct link_frame f = {0};
     int fds[LINK_FDS_MAX], n;
 
     while (w->link >= 0 && (n = link_receive(w->link, &f, fds, &err)) != 0) {
