@@ -69,7 +69,7 @@ static int exchange(const char *path, enum link_kind ask, enum link_kind answer,
 
 int client_state(const char *path, struct link_state *state, struct hfc_error *err)
 {
-    struct link_frame f;
+    struct link_frame f = {0};
     int fds[LINK_FDS_MAX];
 
     if (exchange(path, LINK_STATUS, LINK_STATE, &f, fds, err) < 0)
@@ -80,7 +80,7 @@ int client_state(const char *path, struct link_state *state, struct hfc_error *e
 
 int client_connect(const char *path, struct hfc_error *err)
 {
-    struct link_frame f;
+    struct link_frame f = {0};
     int fds[LINK_FDS_MAX];
 
     if (exchange(path, LINK_CONTROL, LINK_CONNECTED, &f, fds, err) < 0)

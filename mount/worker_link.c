@@ -131,7 +131,7 @@ static void take_activation(struct serving *w, const struct link_frame *f, int *
 /* 1: activated; 0: told to end; -1: the link is lost, or nonsense came (`err`). */
 static int next_frame(struct serving *w, struct hfc_error *err)
 {
-    struct link_frame f;
+    struct link_frame f = {0};
     int fds[LINK_FDS_MAX];
 
     for (;;) {
